@@ -1,0 +1,102 @@
+import { isoTime } from "./clock.ts";
+import { createEnvelope, JSON_TYPE, type Envelope } from "./envelope.ts";
+import { HeraldError } from "./errors.ts";
+import { createId } from "./ids.ts";
+import { DEFAULT_PRIORITY } from "./priority.ts";
+
+/** Attributes by their CloudEvents 1.0 names: required, optional, documented extensions, and our own extensions. */
+export type Attributes = Readonly<Record<string, string>>;
+
+/** The `type` of a message whose author named none: CloudEvents requires one. */
+export const DEFAULT_TYPE = "herald.message";
+
+/**
+ * The attributes of an envelope under CloudEvents 1.0 names. Channel and body are not among them (the technology carries
+ * those itself), and neither are the author's headers.
+ */
+export function attributesOf(envelope: Envelope): Record<string, string> {
+  const attributes: Record<string, string> = {
+    specversion: "1.0",
+    id: envelope.id,
+    source: envelope.source,
+    type: envelope.type ?? DEFAULT_TYPE,
+    time: isoTime(envelope.time),
+    datacontenttype: envelope.contentType,
+  };
+  const optional: readonly (readonly [string, string | number | undefined])[] = [
+    ["partitionkey", envelope.key],
+    ["correlationid", envelope.correlationId],
+    ["causationid", envelope.causationId],
+    ["traceparent", envelope.traceparent],
+    ["expirytime", envelope.expiresAt === undefined ? undefined : isoTime(envelope.expiresAt)],
+    ["deliverytime", envelope.deliverAt === undefined ? undefined : isoTime(envelope.deliverAt)],
+    ["priority", envelope.priority === DEFAULT_PRIORITY ? undefined : envelope.priority],
+    ["replyto", envelope.replyTo],
+    ["recipient", envelope.to],
+    ["hops", envelope.hops === 0 ? undefined : envelope.hops],
+    ["origin", envelope.origin],
+    ["provenance", envelope.provenance],
+  ];
+  for (const [name, value] of optional) if (value !== undefined) attributes[name] = String(value);
+  return attributes;
+}
+
+/** What a technology knows of a message besides its attributes. */
+export interface Carried {
+  readonly channel: string;
+  readonly body: Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** When the technology stored it, epoch milliseconds: the time of a message that carries none. */
+  readonly storedAt: number;
+}
+
+/**
+ * An envelope from attributes, also from none: a message written by another tool gets an id, the source `external` and
+ * the time it was stored. Rejects with `MALFORMED` when an attribute of ours cannot be read.
+ */
+export function envelopeOf(attributes: Attributes, carried: Carried): Envelope {
+  return createEnvelope({
+    id: attributes["id"] || createId(carried.storedAt),
+    channel: carried.channel,
+    source: attributes["source"] || "external",
+    time: instant(attributes, "time") ?? carried.storedAt,
+    body: carried.body,
+    headers: carried.headers,
+    contentType: attributes["datacontenttype"] ?? JSON_TYPE,
+    type: attributes["type"] === DEFAULT_TYPE ? undefined : attributes["type"],
+    key: attributes["partitionkey"],
+    correlationId: attributes["correlationid"],
+    causationId: attributes["causationid"],
+    traceparent: attributes["traceparent"],
+    expiresAt: instant(attributes, "expirytime"),
+    deliverAt: instant(attributes, "deliverytime"),
+    priority: whole(attributes, "priority", 99) ?? DEFAULT_PRIORITY,
+    replyTo: attributes["replyto"],
+    to: attributes["recipient"],
+    hops: whole(attributes, "hops", Number.MAX_SAFE_INTEGER) ?? 0,
+    origin: attributes["origin"],
+    provenance: attributes["provenance"],
+  });
+}
+
+function instant(attributes: Attributes, name: string): number | undefined {
+  const text = attributes[name];
+  if (text === undefined || text === "") return undefined;
+  const epochMs = Date.parse(text);
+  if (Number.isNaN(epochMs)) throw malformed(name, "an RFC 3339 time", text);
+  return epochMs;
+}
+
+function whole(attributes: Attributes, name: string, max: number): number | undefined {
+  const text = attributes[name];
+  if (text === undefined || text === "") return undefined;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0 || value > max) throw malformed(name, `a whole number up to ${max}`, text);
+  return value;
+}
+
+function malformed(name: string, expected: string, text: string): HeraldError {
+  return new HeraldError("MALFORMED", `Attribute '${name}' must be ${expected}, not ${JSON.stringify(text.slice(0, 80))}.`, {
+    details: { attribute: name },
+  });
+}

@@ -1,0 +1,141 @@
+/**
+ * Every error code of Herald. Programs branch on `code`, never on the message.
+ * The value says whether trying again can help when nothing else is known.
+ */
+export const ERROR_CODES = {
+  INVALID_ARGUMENT: false,
+  INVALID_CHANNEL: false,
+  INVALID_MANIFEST: false,
+  UNSUPPORTED: false,
+  NOT_FOUND: false,
+  ALREADY_EXISTS: false,
+  CONFLICT: true,
+  NOT_CONNECTED: true,
+  CLOSED: false,
+  TIMEOUT: true,
+  CANCELLED: false,
+  OVERLOADED: true,
+  CIRCUIT_OPEN: true,
+  EXPIRED: false,
+  DUPLICATE: false,
+  MALFORMED: false,
+  UNSERIALIZABLE: false,
+  DEPTH_LIMIT: false,
+  UNSAFE_PAYLOAD: false,
+  MESSAGE_TOO_LARGE: false,
+  HEADERS_TOO_LARGE: false,
+  HOP_LIMIT: false,
+  SCHEMA_VIOLATION: false,
+  UNSAFE_SCHEMA: false,
+  REJECTED: false,
+  HANDLER_FAILED: true,
+  HANDLER_TIMEOUT: true,
+  NO_RESPONDER: true,
+  DLQ_UNAVAILABLE: true,
+  UNAUTHENTICATED: false,
+  FORBIDDEN: false,
+  INTERNAL: false,
+} as const;
+
+/** One of the codes of {@link ERROR_CODES}. */
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** What an error may carry beside its sentence: the field, the limit, the channel. */
+export type ErrorDetails = Readonly<Record<string, unknown>>;
+
+/** Optional parts of a {@link HeraldError}. */
+export interface HeraldErrorOptions {
+  readonly details?: ErrorDetails;
+  readonly cause?: unknown;
+  /** Overrides what the code says about trying again. */
+  readonly retryable?: boolean;
+}
+
+const MARK = Symbol.for("herald.error");
+
+/**
+ * The one error class. `message` is one sentence that says what happened, why, and what to do.
+ * `cause` keeps the technology's own error.
+ */
+export class HeraldError extends Error {
+  readonly code: string;
+  readonly retryable: boolean;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode | (string & {}), message: string, options: HeraldErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "HeraldError";
+    this.code = code;
+    this.retryable = options.retryable ?? ERROR_CODES[code as ErrorCode] ?? false;
+    this.details = options.details ?? {};
+    Object.defineProperty(this, MARK, { value: true });
+  }
+}
+
+/** True for an error of Herald, also one made by another copy of the package. */
+export function isHeraldError(value: unknown): value is HeraldError {
+  return typeof value === "object" && value !== null && (value as Record<symbol, unknown>)[MARK] === true;
+}
+
+/** A request got no answer in time; whether it was handled is unknown. Code `TIMEOUT`. */
+export class RequestTimeoutError extends HeraldError {
+  constructor(channel: string, timeoutMs: number) {
+    super("TIMEOUT", `No reply on '${channel}' within ${timeoutMs} ms; the request may still be handled. Raise timeoutMs, or send it again with the same id.`, {
+      details: { channel, timeoutMs },
+    });
+    this.name = "RequestTimeoutError";
+  }
+}
+
+/** A request found nobody subscribed to its channel. Code `NO_RESPONDER`. */
+export class NoResponderError extends HeraldError {
+  constructor(channel: string) {
+    super("NO_RESPONDER", `Nobody answers on '${channel}'. Start the agent that handles it, or check the name.`, {
+      details: { channel },
+    });
+    this.name = "NoResponderError";
+  }
+}
+
+/** The agent that answered reported a failure; `code` is the responder's own code. */
+export class CommandError extends HeraldError {
+  constructor(code: string, message: string, details: ErrorDetails = {}) {
+    super(code, message, { details });
+    this.name = "CommandError";
+  }
+}
+
+/** Thrown by a handler: never this message. It is dead-lettered at once, whatever the retry policy says. Code `REJECTED`. */
+export class RejectError extends HeraldError {
+  constructor(reason: string, options: HeraldErrorOptions = {}) {
+    super("REJECTED", reason, options);
+    this.name = "RejectError";
+  }
+}
+
+/** Thrown by a handler: again after `delayMs`, not counted as an attempt where the broker can keep count. */
+export class SnoozeError extends HeraldError {
+  readonly delayMs: number;
+
+  constructor(delayMs: number) {
+    super("CANCELLED", `Snoozed for ${delayMs} ms.`, { retryable: true, details: { delayMs } });
+    this.name = "SnoozeError";
+    this.delayMs = delayMs;
+  }
+}
+
+/** Wraps whatever was thrown: a Herald error is kept, anything else gets `code` and becomes the cause. */
+export function toHeraldError(thrown: unknown, code: ErrorCode = "INTERNAL"): HeraldError {
+  if (isHeraldError(thrown)) return thrown;
+  return new HeraldError(code, describeThrown(thrown), { cause: thrown });
+}
+
+/** One line for anything that can be thrown, also what is not an Error. Never throws. */
+export function describeThrown(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.message || thrown.name;
+  try {
+    return typeof thrown === "string" ? thrown : `A value that is not an Error was thrown: ${JSON.stringify(thrown)}`;
+  } catch {
+    return "A value that is not an Error was thrown, and it cannot be shown.";
+  }
+}

@@ -1,0 +1,25 @@
+/** Bounds that hold for every message, whatever carries it. Over one is a named error at publish. */
+export interface Limits {
+  /** Encoded body, bytes. Default 1 MiB. Code `MESSAGE_TOO_LARGE`. */
+  readonly maxMessageBytes: number;
+  /** Sum of header names and values, bytes. Default 64 KiB. Code `HEADERS_TOO_LARGE`. */
+  readonly maxHeaderBytes: number;
+  /** Nesting of objects and arrays in a payload. Default 64. Code `DEPTH_LIMIT`. */
+  readonly maxDepth: number;
+  /** How many times a message may cause another before the chain is cut. Default 32. Code `HOP_LIMIT`. */
+  readonly maxHops: number;
+}
+
+/** The limits in force when none are given. */
+export const DEFAULT_LIMITS: Limits = {
+  maxMessageBytes: 1024 * 1024,
+  maxHeaderBytes: 64 * 1024,
+  maxDepth: 64,
+  maxHops: 32,
+};
+
+/** Channel names, bytes: what every broker's own limit leaves room for. */
+export const MAX_CHANNEL_BYTES = 200;
+
+/** Message ids, characters. */
+export const MAX_ID_LENGTH = 128;
