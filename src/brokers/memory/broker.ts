@@ -1,0 +1,330 @@
+import type {
+  Broker,
+  BrokerAdmin,
+  BrokerPublishOptions,
+  BrokerReport,
+  Capabilities,
+  PublishResult,
+  StartFrom,
+  Subscription,
+  SubscriptionSpec,
+} from "../../core/broker.ts";
+import { Deadlines, type Deadline } from "../../core/deadlines.ts";
+import type { Settlement } from "../../core/delivery.ts";
+import type { Envelope } from "../../core/envelope.ts";
+import { HeraldError, toHeraldError } from "../../core/errors.ts";
+import { checkPattern } from "../../core/pattern.ts";
+import { MemoryAdmin } from "./admin.ts";
+import { Capacity } from "./capacity.ts";
+import { Accepted, Entry } from "./entry.ts";
+import type { GroupQueue } from "./group-queue.ts";
+import { memorySettings, type MemoryBrokerOptions, type MemorySettings } from "./options.ts";
+import { SeenIds } from "./seen-ids.ts";
+import { MemorySubscription, type SubscriptionHost } from "./subscription.ts";
+import { Topology, type Channel } from "./topology.ts";
+
+export type { MemoryBrokerOptions, Overflow } from "./options.ts";
+
+/**
+ * The broker that needs nothing: every ability but a lease, in this process, gone with it. Durability `none`.
+ * Groups live as long as the broker, so what is published while an agent is away waits for it.
+ */
+export class MemoryBroker implements Broker {
+  readonly name = "memory";
+  readonly admin: BrokerAdmin;
+  readonly #settings: MemorySettings;
+  readonly #topology: Topology;
+  readonly #capacity: Capacity;
+  readonly #seen: SeenIds;
+  readonly #delayed: Deadlines<Entry>;
+  readonly #waits: Deadlines<MemorySubscription>;
+  readonly #host: SubscriptionHost;
+  readonly #dirty = new Set<GroupQueue>();
+  #state: "new" | "open" | "closed" = "new";
+  #sequence = 0;
+  #dropped = 0;
+  #replayBytes = 0;
+
+  constructor(options: MemoryBrokerOptions = {}) {
+    const settings = memorySettings(options);
+    this.#settings = settings;
+    this.#topology = new Topology(settings, (_messages, bytes) => (this.#replayBytes += bytes));
+    this.#capacity = new Capacity(settings);
+    this.#seen = new SeenIds(settings.clock, settings.dedupeWindowMs);
+    this.admin = new MemoryAdmin(this.#topology, settings, {
+      account: (messages, bytes) => this.#capacity.add(messages, bytes),
+      empty: (queue, channel) => this.#empty(queue, channel),
+    });
+    this.#delayed = new Deadlines(settings.clock, (entry) => this.#due(entry));
+    this.#waits = new Deadlines(settings.clock, (subscription) => subscription.giveUp());
+    this.#host = {
+      startWait: (subscription, waitMs) => (waitMs === Infinity ? undefined : this.#waits.add(waitMs, subscription)),
+      endWait: (deadline: Deadline<MemorySubscription>) => this.#waits.cancel(deadline),
+      settle: (entry, settlement) => this.#settle(entry, settlement),
+      settled: (queue) => this.#afterSettling(queue),
+      left: (subscription) => this.#leave(subscription),
+    };
+  }
+
+  open(): Promise<Capabilities> {
+    if (this.#state === "open") return Promise.reject(new HeraldError("ALREADY_EXISTS", "This memory broker is open already."));
+    if (this.#state === "closed") return Promise.reject(closed());
+    this.#state = "open";
+    const replay = this.#settings.replay > 0;
+    return Promise.resolve({
+      durability: "none",
+      ordering: "key",
+      groups: true,
+      broadcast: true,
+      wildcard: true,
+      priority: true,
+      delay: true,
+      nackDelay: true,
+      replayByPosition: replay,
+      replayByTime: replay,
+      lag: true,
+      exactAttempts: true,
+      lease: false,
+      dedupe: true,
+      maxBatch: 10_000,
+      maxBodyBytes: this.#settings.maxBodyBytes,
+    });
+  }
+
+  async publish(envelopes: readonly Envelope[], options: BrokerPublishOptions = {}): Promise<readonly PublishResult[]> {
+    if (this.#state !== "open") throw closed();
+    const results: PublishResult[] = [];
+    const dedupe = options.dedupe === true;
+    for (const envelope of envelopes) {
+      const result = this.#accept(envelope, dedupe);
+      if (result instanceof Promise) {
+        this.#serve();
+        results.push(await result);
+      } else results.push(result);
+    }
+    this.#serve();
+    return results;
+  }
+
+  async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
+    if (this.#state !== "open") throw closed();
+    checkPattern(spec.pattern);
+    if (!Number.isInteger(spec.prefetch) || spec.prefetch < 1) {
+      throw new HeraldError("INVALID_ARGUMENT", `prefetch must be a whole number of 1 or more, not ${spec.prefetch}.`, {
+        details: { field: "prefetch" },
+      });
+    }
+    const after = this.#startOf(spec.from);
+    const { queue, isNew } = this.#topology.join(spec);
+    const subscription = new MemorySubscription(queue, spec.prefetch, this.#host);
+    queue.members.add(subscription);
+    if (queue.members.size === 1) this.#topology.forgetRoutes();
+    if (isNew && after !== undefined) this.#replay(queue, after);
+    return subscription;
+  }
+
+  inspect(query: { readonly channels?: readonly string[] } = {}): Promise<BrokerReport> {
+    const { channels } = this.#topology;
+    const names = query.channels ?? [...channels.keys()];
+    return Promise.resolve({
+      state: this.#state === "open" ? "up" : "down",
+      dropped: this.#dropped,
+      channels: names.flatMap((name) => {
+        const channel = channels.get(name);
+        return channel === undefined ? [] : [this.#topology.report(channel)];
+      }),
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#capacity.close(closed());
+    this.#delayed.clear();
+    for (const queue of this.#topology.queues()) {
+      for (const member of queue.members) await member.close();
+    }
+    this.#waits.clear();
+  }
+
+  /** Stores one envelope now, or waits for room: a promise only in that case. */
+  #accept(envelope: Envelope, dedupe: boolean): PublishResult | Promise<PublishResult> {
+    const bytes = envelope.body.byteLength;
+    if (bytes > this.#settings.maxBodyBytes) return { ok: false, error: tooLarge(bytes, this.#settings.maxBodyBytes) };
+    let channel: Channel;
+    try {
+      channel = this.#topology.channel(envelope.channel);
+    } catch (error) {
+      return { ok: false, error: toHeraldError(error) };
+    }
+    const known = dedupe ? this.#seen.get(envelope.id) : undefined;
+    if (known !== undefined) return new Accepted(known, 0, true);
+    const copies = this.#topology.route(channel).length;
+    const needed = copies + (channel.log.retentionMs === undefined ? 0 : 1);
+    if (!this.#capacity.fits(needed, bytes * needed)) return this.#acceptWhenFull(envelope, channel, dedupe);
+    this.#capacity.add(copies, bytes * copies);
+    return this.#store(envelope, channel, dedupe);
+  }
+
+  async #acceptWhenFull(envelope: Envelope, channel: Channel, dedupe: boolean): Promise<PublishResult> {
+    const copies = this.#topology.route(channel).length;
+    const bytes = envelope.body.byteLength * copies;
+    const { overflow } = this.#settings;
+    if (overflow === "reject" || this.#capacity.neverFits(copies, bytes)) {
+      return { ok: false, error: this.#capacity.overloaded() };
+    }
+    if (overflow === "block") {
+      const error = await this.#capacity.wait(copies, bytes);
+      if (error !== undefined) return { ok: false, error };
+      // Somebody may have subscribed or left while this waited: what was reserved is set right.
+      const now = this.#topology.route(channel).length;
+      this.#capacity.add(now - copies, envelope.body.byteLength * (now - copies));
+    } else {
+      while (!this.#capacity.fits(copies, bytes)) {
+        if (!this.#dropOldest()) return { ok: false, error: this.#capacity.overloaded() };
+      }
+      this.#capacity.add(copies, bytes);
+    }
+    return this.#store(envelope, channel, dedupe);
+  }
+
+  #store(envelope: Envelope, channel: Channel, dedupe: boolean): PublishResult {
+    const sequence = ++this.#sequence;
+    if (dedupe) this.#seen.add(envelope.id, sequence);
+    this.#retain(envelope, channel, sequence);
+    const route = this.#topology.route(channel);
+    const exclusive = route.length === 1;
+    for (const queue of route) this.#enqueue(queue, envelope, sequence, exclusive);
+    return new Accepted(sequence, route.length, false);
+  }
+
+  #enqueue(queue: GroupQueue, envelope: Envelope, sequence: number, exclusive: boolean): void {
+    const tally = queue.tallyOf(envelope.channel);
+    const entry = new Entry(queue, envelope, { sequence, tally });
+    tally.lag++;
+    const delayMs = envelope.deliverAt === undefined ? 0 : envelope.deliverAt - this.#settings.clock.now();
+    if (delayMs > 0) this.#delayed.add(delayMs, entry);
+    else queue.push(entry, exclusive);
+    if (queue.canServe) this.#dirty.add(queue);
+  }
+
+  #retain(envelope: Envelope, channel: Channel, sequence: number): void {
+    channel.log.append(envelope, sequence, this.#settings.clock.now());
+    if (this.#replayBytes <= this.#settings.replayBytes) return;
+    for (const other of this.#topology.channels.values()) {
+      // Dead letters are kept for their time, whatever replay costs.
+      while (other.log.retentionMs === undefined && this.#replayBytes > this.#settings.replayBytes) {
+        if (!other.log.dropOldest()) break;
+      }
+    }
+  }
+
+  #settle(entry: Entry, settlement: Settlement): void {
+    const { queue } = entry;
+    if (settlement.kind === "ack" || entry.isObsolete) {
+      this.#end(entry);
+      return;
+    }
+    const nacked = settlement.kind === "nack";
+    const failure = nacked ? settlement.failure : undefined;
+    const history = {
+      attempt: entry.attempt + (nacked ? 1 : 0),
+      failures: failure === undefined ? entry.failures : [...entry.failures, failure],
+    };
+    const returning = new Entry(queue, entry.envelope, entry, history);
+    const delayMs = settlement.kind === "extend" ? 0 : settlement.delayMs;
+    if (queue.strict || delayMs <= 0) queue.handOn(entry, returning);
+    else queue.unlock(entry);
+    if (delayMs > 0) this.#delayed.add(delayMs, returning);
+    else queue.unshift(returning);
+  }
+
+  #afterSettling(queue: GroupQueue): void {
+    this.#capacity.admit();
+    if (queue.canServe) queue.serve();
+  }
+
+  /** A delay is over: the entry is ready, before those published after it. */
+  #due(entry: Entry): void {
+    if (entry.isObsolete) {
+      this.#end(entry);
+      this.#afterSettling(entry.queue);
+      return;
+    }
+    entry.queue.unshift(entry);
+    if (entry.queue.canServe) entry.queue.serve();
+  }
+
+  /** An entry leaves the broker. */
+  #end(entry: Entry): void {
+    entry.tally.lag--;
+    this.#capacity.remove(1, entry.envelope.body.byteLength);
+    entry.queue.unlock(entry);
+  }
+
+  #dropOldest(): boolean {
+    const fullest = this.#topology.queues().reduce<GroupQueue | undefined>(
+      (most, queue) => (most === undefined || queue.ready > most.ready ? queue : most),
+      undefined,
+    );
+    const entry = fullest?.dropOldest();
+    if (entry === undefined) return false;
+    this.#end(entry);
+    this.#dropped++;
+    return true;
+  }
+
+  /** Ends what waits in a queue for one channel, or for all; what is delayed or handed out ends when it comes back. */
+  #empty(queue: GroupQueue, channel?: string): void {
+    if (channel !== undefined) queue.tallyOf(channel).purgedThrough = this.#sequence;
+    for (const entry of queue.takeAll(channel)) this.#end(entry);
+    this.#capacity.admit();
+  }
+
+  #serve(): void {
+    if (this.#dirty.size === 0) return;
+    for (const queue of this.#dirty) queue.serve();
+    this.#dirty.clear();
+  }
+
+  #leave(subscription: MemorySubscription): void {
+    const { queue } = subscription;
+    queue.members.delete(subscription);
+    if (queue.group === null) {
+      queue.gone = true;
+      this.#topology.drop(queue);
+      this.#empty(queue);
+    } else if (queue.members.size === 0) this.#topology.forgetRoutes();
+  }
+
+  /** The sequence after which a new group reads; undefined: only what comes. */
+  #startOf(from: StartFrom | undefined): ((candidate: { sequence: number; envelope: Envelope }) => boolean) | undefined {
+    if (from === undefined || from === "new") return undefined;
+    if (from === "earliest") return () => true;
+    if ("time" in from) return ({ envelope }) => envelope.time >= from.time;
+    const position = Number(from.position);
+    if (Number.isInteger(position) && position >= 0) return ({ sequence }) => sequence >= position;
+    throw new HeraldError("INVALID_ARGUMENT", `'${from.position}' is not a position of the memory broker.`, { details: { field: "from" } });
+  }
+
+  #replay(queue: GroupQueue, wanted: (candidate: { sequence: number; envelope: Envelope }) => boolean): void {
+    const found = this.#topology.covered(queue.pattern).flatMap((channel) => [...channel.log.after(0)].filter(wanted));
+    found.sort((a, b) => a.sequence - b.sequence);
+    for (const { envelope, sequence } of found) {
+      this.#capacity.add(1, envelope.body.byteLength);
+      this.#enqueue(queue, envelope, sequence, false);
+    }
+  }
+}
+
+function closed(): HeraldError {
+  return new HeraldError("CLOSED", "This memory broker is not open: open it first, or make a new one after close().");
+}
+
+function tooLarge(bytes: number, maxBodyBytes: number): HeraldError {
+  return new HeraldError(
+    "MESSAGE_TOO_LARGE",
+    `The body has ${bytes} bytes and this broker takes ${maxBodyBytes}: send less, or a reference to where it is kept.`,
+    { details: { bytes, maxBodyBytes } },
+  );
+}
