@@ -1,0 +1,56 @@
+import { HeraldError } from "../core/errors.ts";
+import { checkIncoming, checkOutgoing, type Seen } from "./guard.ts";
+import { decodeText, encodeText } from "./slab.ts";
+
+declare global {
+  interface JSON {
+    /** Text that stringify puts into its output as it stands (ECMAScript proposal, in every supported Node). */
+    rawJSON(text: string): unknown;
+  }
+}
+
+/**
+ * A value as JSON bytes (RFC 8259). What JSON cannot carry is refused, never changed: `UNSERIALIZABLE` for numbers that
+ * are not finite, functions, symbols, bigints, and collections; `DEPTH_LIMIT`; `UNSAFE_PAYLOAD` for `__proto__` keys.
+ * Undefined properties are absent; objects with `toJSON` (dates) speak for themselves.
+ */
+export function encodeJson(value: unknown, maxDepth: number): Uint8Array {
+  const seen: Seen = { negativeZero: false, inexact: false };
+  checkOutgoing(value, maxDepth, seen);
+  return encodeText(seen.negativeZero ? JSON.stringify(value, keepSign) : JSON.stringify(value));
+}
+
+/**
+ * The value of JSON bytes. `MALFORMED` when they are not JSON, or hold a number that this process cannot hold exactly;
+ * `DEPTH_LIMIT`, `UNSAFE_PAYLOAD` as for {@link encodeJson}.
+ */
+export function decodeJson(bytes: Uint8Array, maxDepth: number): unknown {
+  const text = decodeText(bytes);
+  const value = parse(text);
+  if (typeof value !== "object" && typeof value !== "number") return value;
+  const seen: Seen = { negativeZero: false, inexact: false };
+  checkIncoming(value, maxDepth, seen);
+  if (seen.inexact) JSON.parse(text, refuseInexact);
+  return value;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new HeraldError("MALFORMED", `The body is not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function keepSign(_key: string, value: unknown): unknown {
+  return Object.is(value, -0) ? JSON.rawJSON("-0") : value;
+}
+
+function refuseInexact(this: unknown, key: string, value: unknown, context?: { readonly source?: string }): unknown {
+  const source = context?.source;
+  if (typeof value !== "number" || source === undefined) return value;
+  if (Number.isFinite(value) && (!/^-?\d+$/.test(source) || BigInt(source) === BigInt(value))) return value;
+  throw new HeraldError("MALFORMED", `The number ${source.slice(0, 40)} at '${key}' cannot be held exactly: send it as a string.`, {
+    details: { key },
+  });
+}

@@ -1,0 +1,26 @@
+/** Large enough for the allocator to give it back to the system as a whole, small enough to be filled soon. */
+const SLAB_BYTES = 256 * 1024;
+/** Texts above this length get a buffer of their own. */
+const SMALL = SLAB_BYTES / 16;
+
+let slab = Buffer.allocUnsafeSlow(0);
+let used = 0;
+
+/** UTF-8 bytes of a text. Small texts share slabs, so that a million of them are not a million allocations. */
+export function encodeText(text: string): Uint8Array {
+  if (text.length > SMALL) return Buffer.from(text);
+  // A UTF-16 unit becomes at most three bytes.
+  if (used + text.length * 3 > slab.byteLength) {
+    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    used = 0;
+  }
+  const start = used;
+  used += slab.write(text, start);
+  return slab.subarray(start, used);
+}
+
+/** The text of UTF-8 bytes. */
+export function decodeText(bytes: Uint8Array): string {
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return buffer.toString("utf8");
+}
