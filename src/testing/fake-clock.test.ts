@@ -52,7 +52,11 @@ describe("FakeClock", () => {
   it("lets promises run between two timers when it is advanced asynchronously", async () => {
     const clock = new FakeClock();
     const ran: string[] = [];
-    clock.setTimer(10, () => void Promise.resolve().then(() => clock.setTimer(5, () => ran.push(`chained@${clock.monotonic()}`))));
+    clock.setTimer(
+      10,
+      () =>
+        void Promise.resolve().then(() => clock.setTimer(5, () => ran.push(`chained@${clock.monotonic()}`))),
+    );
 
     await clock.advanceAsync(20);
 
