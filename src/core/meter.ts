@@ -25,8 +25,6 @@ export interface GroupCounters {
   /** Seen and passed over by the filter. */
   filtered: number;
   snoozed: number;
-  /** Replies that came after their request had ended. */
-  inFlight: number;
 }
 
 /** Where the hot path counts. Implemented once, in observability; read by getMetrics and at scrape. */
@@ -35,5 +33,6 @@ export interface Meter {
   group(channel: string, group: string): GroupCounters;
   /** Publish to handled, milliseconds. */
   latency(channel: string, group: string, ms: number): void;
+  /** A reply came after its request had ended. */
   lateReply(): void;
 }

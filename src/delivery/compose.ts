@@ -1,0 +1,138 @@
+import { createHash } from "node:crypto";
+import { encodePayload } from "../codec/payload.ts";
+import type { Clock } from "../core/clock.ts";
+import { createEnvelope, NO_HEADERS, type Envelope } from "../core/envelope.ts";
+import { HeraldError } from "../core/errors.ts";
+import { checkId, createId } from "../core/ids.ts";
+import type { Limits } from "../core/limits.ts";
+import type { PublishOptions } from "../core/message.ts";
+import { checkChannel } from "../core/pattern.ts";
+import { DEFAULT_PRIORITY, priorityLevel } from "../core/priority.ts";
+import { childTrace } from "../core/trace.ts";
+import { currentDelivery, type DeliveryContext } from "./context.ts";
+
+/** What composing needs to know of the service. */
+export interface ComposeOptions {
+  readonly agentId: string;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  /** What the broker takes, bytes. */
+  readonly maxBodyBytes: number;
+  /** The partition key of a message whose author names none. */
+  readonly defaultKey: ((channel: string) => string) | undefined;
+}
+
+/** Channel names that passed their check; bounded, so that a million names cost no memory. */
+const MAX_KNOWN_CHANNELS = 10_000;
+const NO_OPTIONS: PublishOptions = Object.freeze({});
+
+/** Turns what an author publishes into an envelope: checked, encoded, and part of the conversation it was published in. */
+export class Composer {
+  readonly #options: ComposeOptions;
+  readonly #known = new Set<string>();
+
+  constructor(options: ComposeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Throws `INVALID_CHANNEL`, `INVALID_ARGUMENT` (id, priority, ttlSeconds, delayMs, headers), `UNSERIALIZABLE`,
+   * `DEPTH_LIMIT`, `UNSAFE_PAYLOAD`, `MESSAGE_TOO_LARGE`, `HEADERS_TOO_LARGE`, `HOP_LIMIT`. Nothing is sent then.
+   */
+  compose(channel: string, payload: unknown, options: PublishOptions = NO_OPTIONS): Envelope {
+    this.#check(channel);
+    const { clock, limits, agentId, maxBodyBytes, defaultKey } = this.#options;
+    const { body, contentType } = encodePayload(payload, limits.maxDepth);
+    checkSize(body.byteLength, Math.min(limits.maxMessageBytes, maxBodyBytes));
+    const time = clock.now();
+    const cause = currentDelivery.getStore();
+    const id = chooseId(options.id, time, cause);
+    return createEnvelope({
+      id,
+      channel,
+      source: agentId,
+      time,
+      body,
+      contentType,
+      headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers, limits.maxHeaderBytes),
+      priority: options.priority === undefined ? DEFAULT_PRIORITY : priorityLevel(options.priority),
+      key: options.partitionKey ?? defaultKey?.(channel),
+      deliverAt: after(time, "delayMs", options.delayMs, 1),
+      expiresAt: after(time, "ttlSeconds", options.ttlSeconds, 1000),
+      type: options.type,
+      to: options.to,
+      correlationId: options.correlationId ?? cause?.envelope.correlationId ?? cause?.envelope.id ?? id,
+      causationId: options.causationId ?? cause?.envelope.id,
+      replyTo: options.replyTo,
+      traceparent: options.traceparent ?? (cause === undefined ? undefined : childTrace(cause.envelope, id)),
+      hops: nextHops(cause, limits.maxHops),
+      origin: options.origin,
+      provenance: options.provenance,
+    });
+  }
+
+  #check(channel: string): void {
+    if (this.#known.has(channel)) return;
+    checkChannel(channel);
+    if (this.#known.size >= MAX_KNOWN_CHANNELS) this.#known.clear();
+    this.#known.add(channel);
+  }
+}
+
+/** Under exactly-once an id follows from its cause, so that a repeated run publishes the same ids. */
+function chooseId(chosen: string | undefined, time: number, cause: DeliveryContext | undefined): string {
+  if (chosen !== undefined) {
+    checkId(chosen);
+    return chosen;
+  }
+  if (cause?.outbox === undefined) return createId(time);
+  return derivedId(`${cause.envelope.id} ${cause.group ?? cause.agentId} ${cause.outbox.envelopes.length}`);
+}
+
+/** A UUID version 8 (RFC 9562) from a SHA-256 of `seed`. */
+function derivedId(seed: string): string {
+  const hex = createHash("sha256").update(seed).digest("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+function nextHops(cause: DeliveryContext | undefined, maxHops: number): number {
+  if (cause === undefined) return 0;
+  const hops = cause.envelope.hops + 1;
+  if (hops <= maxHops) return hops;
+  const message = `This message would be hop ${hops} of its conversation and the limit is ${maxHops}: agents answer each other in a circle; break it, or raise limits.maxHops.`;
+  throw new HeraldError("HOP_LIMIT", message, { details: { hops, maxHops, correlationId: cause.envelope.correlationId } });
+}
+
+function checkSize(bytes: number, maxBytes: number): void {
+  if (bytes <= maxBytes) return;
+  const message = `The payload has ${bytes} bytes and the limit is ${maxBytes}: send less, or a reference to where it is kept.`;
+  throw new HeraldError("MESSAGE_TOO_LARGE", message, { details: { bytes, maxBytes } });
+}
+
+function after(time: number, field: string, value: number | undefined, unitMs: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && Number.isFinite(value) && value >= 0) return time + value * unitMs;
+  throw new HeraldError("INVALID_ARGUMENT", `${field} must be a number of 0 or more, not ${JSON.stringify(value)}.`, { details: { field } });
+}
+
+function checkHeaders(headers: Readonly<Record<string, string>>, maxBytes: number): Readonly<Record<string, string>> {
+  const checked: Record<string, string> = Object.create(null) as Record<string, string>;
+  let bytes = 0;
+  for (const [name, value] of Object.entries(headers)) {
+    if (!/^[A-Za-z0-9._-]{1,200}$/.test(name) || name === "__proto__" || name === "constructor") {
+      throw badHeader(name, "must be 1 to 200 characters of A-Z a-z 0-9 . _ - and no prototype key");
+    }
+    if (typeof value !== "string") throw badHeader(name, `must have a string as its value, not ${typeof value}`);
+    bytes += name.length + Buffer.byteLength(value);
+    checked[name] = value;
+  }
+  if (bytes > maxBytes) {
+    const message = `The headers have ${bytes} bytes and the limit is ${maxBytes}: put the data into the payload.`;
+    throw new HeraldError("HEADERS_TOO_LARGE", message, { details: { bytes, maxBytes } });
+  }
+  return checked;
+}
+
+function badHeader(name: string, what: string): HeraldError {
+  return new HeraldError("INVALID_ARGUMENT", `Header ${JSON.stringify(name.slice(0, 80))} ${what}.`, { details: { field: "headers" } });
+}

@@ -1,0 +1,95 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Delivery } from "../core/delivery.ts";
+import type { Envelope } from "../core/envelope.ts";
+import type { HeraldError } from "../core/errors.ts";
+import type { Message } from "../core/message.ts";
+import type { HandlerContext } from "../core/middleware.ts";
+
+/** What a handler said through its context in manual mode. */
+export type Decision = { readonly kind: "ack" } | { readonly kind: "nack"; readonly delayMs: number | undefined; readonly requeue: boolean };
+
+/** Where an exactly-once handler's publishes wait until it has succeeded. */
+export interface Outbox {
+  readonly envelopes: Envelope[];
+}
+
+/** One run of a handler: the context it sees, and what the pipeline keeps beside it. */
+export class DeliveryContext implements HandlerContext {
+  readonly delivery: Delivery;
+  readonly agentId: string;
+  readonly group: string | null;
+  /** Set by the decode stage. */
+  message: Message | undefined;
+  decision: Decision | undefined;
+  outbox: Outbox | undefined;
+  /** Why the run was cut short: its time is up, or the service stops. */
+  abortedBy: HeraldError | undefined;
+  /** Monotonic milliseconds when its time is up. */
+  deadlineAt = Infinity;
+  #controller: AbortController | undefined;
+  #onDecision: (() => void) | undefined;
+
+  constructor(delivery: Delivery, agentId: string, group: string | null) {
+    this.delivery = delivery;
+    this.agentId = agentId;
+    this.group = group;
+  }
+
+  get envelope(): Envelope {
+    return this.delivery.envelope;
+  }
+
+  get attempt(): number {
+    return this.delivery.attempt;
+  }
+
+  get redelivered(): boolean {
+    return this.delivery.attempt > 1;
+  }
+
+  get body(): Uint8Array {
+    return this.delivery.envelope.body;
+  }
+
+  get position(): string {
+    return this.delivery.position;
+  }
+
+  /** Made when first asked for: most handlers never look. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.abortedBy !== undefined) this.#controller.abort(this.abortedBy);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: HeraldError): void {
+    this.abortedBy = reason;
+    this.#controller?.abort(reason);
+  }
+
+  ack(): void {
+    this.#decide({ kind: "ack" });
+  }
+
+  nack(options: { readonly delayMs?: number; readonly requeue?: boolean } = {}): void {
+    this.#decide({ kind: "nack", delayMs: options.delayMs, requeue: options.requeue !== false });
+  }
+
+  /** Resolves once the handler has acked or nacked. */
+  decided(): Promise<void> {
+    if (this.decision !== undefined) return Promise.resolve();
+    return new Promise((resolve) => (this.#onDecision = resolve));
+  }
+
+  #decide(decision: Decision): void {
+    // The first word counts; a second is ignored, as a second settlement is.
+    if (this.decision !== undefined) return;
+    this.decision = decision;
+    this.#onDecision?.();
+  }
+}
+
+/** The delivery whose handler runs now, in this asynchronous flow. What is published in it carries its conversation. */
+export const currentDelivery = new AsyncLocalStorage<DeliveryContext>();

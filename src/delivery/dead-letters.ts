@@ -1,0 +1,212 @@
+import { decodePayload } from "../codec/payload.ts";
+import { toMessage } from "../codec/message.ts";
+import type { Broker, BrokerAdmin, StoredEnvelope } from "../core/broker.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Failure } from "../core/delivery.ts";
+import type { Envelope } from "../core/envelope.ts";
+import { HeraldError } from "../core/errors.ts";
+import type { Limits } from "../core/limits.ts";
+import type { Message } from "../core/message.ts";
+import { factsOf, originalHeaders, toRedriven, type DeadLetterFacts } from "./dead-letter.ts";
+
+/** A message that was given up on, with everything that is known of why. */
+export interface DeadLetterEntry {
+  readonly id: string;
+  /** The channel it was given up on. */
+  readonly channel: string;
+  /** The group that gave up; null for a broadcast. */
+  readonly group: string | null;
+  readonly agentId: string;
+  /** Error code of the last failure: `HANDLER_FAILED`, `REJECTED`, `MALFORMED`, `SCHEMA_VIOLATION`, `EXPIRED`, … */
+  readonly code: string;
+  readonly reason: string;
+  readonly attempts: number;
+  /** Every error with its time, epoch milliseconds, oldest first; the latest 20. */
+  readonly failures: readonly Failure[];
+  readonly firstFailedAt: number;
+  readonly lastFailedAt: number;
+  /** How often it was sent back before. */
+  readonly redriven: number;
+  /** The channel of the dead letter, and its place there. */
+  readonly deadLetterChannel: string;
+  readonly position: string;
+  /** The original bytes. */
+  readonly body: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Undefined when the bytes cannot be decoded. */
+  readonly message: Message | undefined;
+}
+
+/** Which dead letters. Everything given must hold. */
+export interface DeadLetterFilter {
+  readonly id?: string;
+  /** The channel they were given up on. */
+  readonly channel?: string;
+  readonly group?: string;
+  readonly code?: string;
+  readonly agentId?: string;
+  /** One dead-letter channel only; default: all of them. */
+  readonly deadLetterChannel?: string;
+  /** Last failure before this moment, epoch milliseconds. */
+  readonly before?: number;
+}
+
+/** Dead letters in numbers. */
+export interface DeadLetterStats {
+  readonly total: number;
+  readonly byChannel: Readonly<Record<string, number>>;
+  readonly byCode: Readonly<Record<string, number>>;
+  /** Epoch milliseconds; undefined when there is none. */
+  readonly oldestAt: number | undefined;
+  readonly newestAt: number | undefined;
+}
+
+/** What looking after dead letters needs. */
+export interface DeadLettersOptions {
+  readonly broker: Broker;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  /** The dead-letter channel of this agent, wherever it is. */
+  readonly ownChannel: string;
+  readonly publish: (envelope: Envelope) => Promise<unknown>;
+}
+
+const PAGE = 500;
+
+interface Found {
+  readonly stored: StoredEnvelope;
+  readonly facts: DeadLetterFacts;
+  readonly channel: string;
+}
+
+/** Every dead letter of the broker: list, get, redrive, purge, count. Needs the broker's `admin`, else `UNSUPPORTED`. */
+export class DeadLetters {
+  readonly #options: DeadLettersOptions;
+
+  constructor(options: DeadLettersOptions) {
+    this.#options = options;
+  }
+
+  /** Dead letters, oldest first within each dead-letter channel. `limit` default 1000. */
+  async list(filter: DeadLetterFilter = {}, options: { readonly limit?: number } = {}): Promise<readonly DeadLetterEntry[]> {
+    const entries: DeadLetterEntry[] = [];
+    const limit = options.limit ?? 1000;
+    for await (const found of this.#find(filter)) {
+      if (entries.length >= limit) break;
+      entries.push(this.#entry(found));
+    }
+    return entries;
+  }
+
+  /** One dead letter by the message's id; undefined when there is none. */
+  async get(id: string): Promise<DeadLetterEntry | undefined> {
+    return (await this.list({ id }, { limit: 1 }))[0];
+  }
+
+  /**
+   * Sends dead letters back to the channel and the group that gave up on them: same id, attempts from 1, recorded in
+   * `x-redrive-*` headers. An id, or a filter (`{}` for all). Resolves to how many went. Each leaves the dead letters only
+   * once the broker has it; `NOT_FOUND` for an id that is not there.
+   */
+  async redrive(which: string | DeadLetterFilter): Promise<number> {
+    const filter = typeof which === "string" ? { id: which } : which;
+    let count = 0;
+    for await (const { stored, facts, channel } of this.#find(filter)) {
+      await this.#options.publish(toRedriven(stored.envelope, facts, this.#options.clock.now()));
+      await this.#admin().erase(channel, [stored.position]);
+      count++;
+    }
+    if (count === 0 && typeof which === "string") throw notFound(which);
+    return count;
+  }
+
+  /** Forgets dead letters for good. An id, or a filter (`{}` for all). Resolves to how many went. */
+  async purge(which: string | DeadLetterFilter): Promise<number> {
+    const filter = typeof which === "string" ? { id: which } : which;
+    let count = 0;
+    for await (const { stored, channel } of this.#find(filter)) count += await this.#admin().erase(channel, [stored.position]);
+    return count;
+  }
+
+  /** Counts by channel and by code. */
+  async stats(filter: DeadLetterFilter = {}): Promise<DeadLetterStats> {
+    const byChannel: Record<string, number> = {};
+    const byCode: Record<string, number> = {};
+    let [total, oldest, newest] = [0, Infinity, -Infinity];
+    for await (const { facts } of this.#find(filter)) {
+      total++;
+      byChannel[facts.channel] = (byChannel[facts.channel] ?? 0) + 1;
+      byCode[facts.code] = (byCode[facts.code] ?? 0) + 1;
+      oldest = Math.min(oldest, facts.lastFailedAt);
+      newest = Math.max(newest, facts.lastFailedAt);
+    }
+    return { total, byChannel, byCode, oldestAt: total === 0 ? undefined : oldest, newestAt: total === 0 ? undefined : newest };
+  }
+
+  async *#find(filter: DeadLetterFilter): AsyncGenerator<Found> {
+    for (const channel of await this.#channels(filter)) {
+      let after: string | undefined;
+      for (;;) {
+        const page = await this.#admin().browse(channel, after === undefined ? { limit: PAGE } : { after, limit: PAGE });
+        for (const stored of page) {
+          const facts = factsOf(stored.envelope);
+          if (facts !== undefined && matches(filter, stored.envelope.id, facts)) yield { stored, facts, channel };
+        }
+        const last = page.at(-1);
+        if (last === undefined || page.length < PAGE) break;
+        after = last.position;
+      }
+    }
+  }
+
+  async #channels(filter: DeadLetterFilter): Promise<readonly string[]> {
+    if (filter.deadLetterChannel !== undefined) return [filter.deadLetterChannel];
+    const known = await this.#admin().list();
+    return known.filter((channel) => channel.startsWith("dlq.") || channel === this.#options.ownChannel).toSorted();
+  }
+
+  #admin(): BrokerAdmin {
+    const { admin, name } = this.#options.broker;
+    if (admin !== undefined) return admin;
+    throw new HeraldError("UNSUPPORTED", `The broker '${name}' cannot list what its channels hold: subscribe to the dead-letter channel instead.`);
+  }
+
+  #entry({ stored, facts, channel }: Found): DeadLetterEntry {
+    const { envelope, position } = stored;
+    const headers = originalHeaders(envelope);
+    return {
+      id: envelope.id,
+      ...facts,
+      redriven: Number(headers["x-redrive-count"] ?? 0),
+      deadLetterChannel: channel,
+      position,
+      body: envelope.body,
+      headers,
+      message: this.#decode({ ...envelope, channel: facts.channel, headers }, facts.attempts),
+    };
+  }
+
+  #decode(envelope: Envelope, attempts: number): Message | undefined {
+    try {
+      return toMessage(envelope, decodePayload(envelope, this.#options.limits.maxDepth), attempts);
+    } catch {
+      // What cannot be decoded is why it lies here: its bytes say all there is.
+      return undefined;
+    }
+  }
+}
+
+function matches(filter: DeadLetterFilter, id: string, facts: DeadLetterFacts): boolean {
+  return (
+    (filter.id === undefined || filter.id === id) &&
+    (filter.channel === undefined || filter.channel === facts.channel) &&
+    (filter.group === undefined || filter.group === facts.group) &&
+    (filter.code === undefined || filter.code === facts.code) &&
+    (filter.agentId === undefined || filter.agentId === facts.agentId) &&
+    (filter.before === undefined || facts.lastFailedAt < filter.before)
+  );
+}
+
+function notFound(id: string): HeraldError {
+  return new HeraldError("NOT_FOUND", `There is no dead letter with the id '${id}': list them to see what there is.`, { details: { id } });
+}

@@ -1,0 +1,163 @@
+import type { Broker, PublishResult } from "../core/broker.ts";
+import type { Clock } from "../core/clock.ts";
+import { Deadlines } from "../core/deadlines.ts";
+import type { Envelope } from "../core/envelope.ts";
+import { HeraldError, toHeraldError } from "../core/errors.ts";
+import { emit } from "../core/events.ts";
+import type { ChannelCounters, Meter } from "../core/meter.ts";
+
+/** What a publisher needs. */
+export interface PublisherOptions {
+  readonly broker: Broker;
+  readonly agentId: string;
+  readonly clock: Clock;
+  readonly meter: Meter;
+  /** Most envelopes of one broker call. */
+  readonly maxBatch: number;
+  /** A batch that the broker has not answered by then rejects with `TIMEOUT`. */
+  readonly publishTimeoutMs: number;
+  /** Most publishes that wait for their answer; one more rejects with `OVERLOADED`. */
+  readonly maxPending: number;
+}
+
+/** What an accepted publish came to. */
+export type Published = Extract<PublishResult, { readonly ok: true }>;
+
+interface Pending {
+  readonly envelope: Envelope;
+  readonly dedupe: boolean;
+  readonly resolve: (result: Published) => void;
+  readonly reject: (error: HeraldError) => void;
+}
+
+interface Batch {
+  readonly items: readonly Pending[];
+  open: boolean;
+}
+
+/** Collects what is published in one tick into one call of the broker; every publish has a promise of its own. */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #deadlines: Deadlines<Batch>;
+  #queue: Pending[] = [];
+  #pending = 0;
+  #idle: (() => void)[] = [];
+  #counters: ChannelCounters | undefined;
+  #channel = "";
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#deadlines = new Deadlines(options.clock, (batch) => this.#timeOut(batch));
+  }
+
+  /** Publishes that wait for their answer. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /**
+   * Resolves once the broker has the envelope at its durability. Rejects with the broker's error, `TIMEOUT` when the
+   * outcome is unknown (publish again with the same id), or `OVERLOADED` when too many wait.
+   */
+  publish(envelope: Envelope, dedupe: boolean): Promise<Published> {
+    if (this.#pending >= this.#options.maxPending) return Promise.reject(overloaded(this.#options.maxPending));
+    this.#pending++;
+    return new Promise((resolve, reject) => {
+      if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
+      this.#queue.push({ envelope, dedupe, resolve, reject });
+    });
+  }
+
+  /** Resolves when no publish waits for its answer. */
+  idle(): Promise<void> {
+    return this.#pending === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #flush(): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    let from = 0;
+    for (let i = 1; i <= queue.length; i++) {
+      // A batch is a run of neighbours with the same options: their order is kept.
+      const ends = i === queue.length || i - from === this.#options.maxBatch || queue[i]?.dedupe !== queue[from]?.dedupe;
+      if (!ends) continue;
+      void this.#send({ items: from === 0 && i === queue.length ? queue : queue.slice(from, i), open: true });
+      from = i;
+    }
+  }
+
+  async #send(batch: Batch): Promise<void> {
+    const envelopes = batch.items.map((item) => item.envelope);
+    const deadline = this.#deadlines.add(this.#options.publishTimeoutMs, batch);
+    try {
+      const results = await this.#options.broker.publish(envelopes, batch.items[0]?.dedupe === true ? DEDUPE : undefined);
+      if (batch.open) this.#settle(batch, results);
+    } catch (error) {
+      if (batch.open) this.#fail(batch, toHeraldError(error));
+    }
+    this.#deadlines.cancel(deadline);
+  }
+
+  #settle(batch: Batch, results: readonly PublishResult[]): void {
+    for (let i = 0; i < batch.items.length; i++) {
+      const item = batch.items[i] as Pending;
+      const result = results[i] ?? { ok: false, error: noAnswer() };
+      const counters = this.#countersOf(item.envelope.channel);
+      if (result.ok) {
+        counters.published++;
+        if (result.deduplicated) counters.duplicates++;
+        item.resolve(result);
+      } else {
+        counters.publishFailed++;
+        item.reject(result.error);
+      }
+    }
+    emit("published", () => ({ agent: this.#options.agentId, envelopes: batch.items.map((item) => item.envelope), results }));
+    this.#close(batch);
+  }
+
+  #fail(batch: Batch, error: HeraldError): void {
+    for (const item of batch.items) {
+      this.#countersOf(item.envelope.channel).publishFailed++;
+      item.reject(error);
+    }
+    this.#close(batch);
+  }
+
+  #timeOut(batch: Batch): void {
+    if (batch.open) this.#fail(batch, unknownOutcome(this.#options.publishTimeoutMs));
+  }
+
+  #close(batch: Batch): void {
+    batch.open = false;
+    this.#pending -= batch.items.length;
+    if (this.#pending > 0 || this.#idle.length === 0) return;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+
+  #countersOf(channel: string): ChannelCounters {
+    if (this.#counters === undefined || channel !== this.#channel) {
+      this.#channel = channel;
+      this.#counters = this.#options.meter.channel(channel);
+    }
+    return this.#counters;
+  }
+}
+
+const DEDUPE = { dedupe: true } as const;
+
+function overloaded(maxPending: number): HeraldError {
+  const message = `${maxPending} publishes wait for the broker already: await publish(), or raise maxPendingPublishes.`;
+  return new HeraldError("OVERLOADED", message, { details: { maxPending } });
+}
+
+function unknownOutcome(timeoutMs: number): HeraldError {
+  const message = `The broker did not answer within ${timeoutMs} ms; the message may be stored. Publish again with the same id and dedupe: true.`;
+  return new HeraldError("TIMEOUT", message, { details: { timeoutMs } });
+}
+
+function noAnswer(): HeraldError {
+  return new HeraldError("INTERNAL", "The broker answered for fewer envelopes than it was given: report this as a bug of the broker.");
+}

@@ -1,0 +1,66 @@
+import { HeraldError } from "../core/errors.ts";
+
+/** How the wait grows from attempt to attempt. */
+export type BackoffStrategy = "exponential" | "linear" | "constant";
+
+/** How often and how soon a failed message is tried again. All optional. */
+export interface RetryOptions {
+  /** Deliveries including the first: 3 means the handler runs at most three times. 0 and 1 mean no retry. Default 3. */
+  readonly maxAttempts?: number;
+  readonly backoff?: {
+    /** Default `exponential`. */
+    readonly strategy?: BackoffStrategy;
+    /** Wait before the second attempt. Default 1000. */
+    readonly initialDelayMs?: number;
+    /** Default 30,000. */
+    readonly maxDelayMs?: number;
+    /** Growth of the exponential strategy. Default 2. */
+    readonly multiplier?: number;
+    /** Spread around the wait: `true` is 0.2, a fraction of it up or down. Default 0. */
+    readonly jitter?: boolean | number;
+  };
+}
+
+/** A retry policy: pure, one for all messages of a subscription. */
+export interface RetryPolicy {
+  readonly maxAttempts: number;
+  /** Milliseconds to wait after attempt `attempt` (1 first) failed; undefined: no more attempts. */
+  delayAfter(attempt: number): number | undefined;
+}
+
+/** A policy from its options: 1 s, 2 s, 4 s, … up to 30 s unless said otherwise. Rejects with `INVALID_ARGUMENT` naming the field. */
+export function retryPolicy(options: RetryOptions = {}, random: () => number = Math.random): RetryPolicy {
+  const { strategy = "exponential", initialDelayMs = 1000, maxDelayMs = 30_000, multiplier = 2, jitter = 0 } = options.backoff ?? {};
+  const maxAttempts = Math.max(1, options.maxAttempts ?? 3);
+  const spread = typeof jitter === "number" ? jitter : jitter ? 0.2 : 0;
+  checkNumber("retry.maxAttempts", maxAttempts, Number.isInteger(maxAttempts));
+  checkNumber("retry.backoff.initialDelayMs", initialDelayMs, initialDelayMs >= 0);
+  checkNumber("retry.backoff.maxDelayMs", maxDelayMs, maxDelayMs >= 0);
+  checkNumber("retry.backoff.multiplier", multiplier, multiplier >= 1);
+  checkNumber("retry.backoff.jitter", spread, spread >= 0 && spread <= 1);
+  const grow = GROWTH[strategy];
+  if (grow === undefined) throw wrong("retry.backoff.strategy", `exponential, linear or constant, not '${strategy}'`);
+  return {
+    maxAttempts,
+    delayAfter(attempt) {
+      if (attempt >= maxAttempts) return undefined;
+      const delayMs = Math.min(maxDelayMs, grow(initialDelayMs, attempt, multiplier));
+      return spread === 0 ? delayMs : delayMs * (1 - spread + 2 * spread * random());
+    },
+  };
+}
+
+const GROWTH: Readonly<Record<string, (initialMs: number, attempt: number, multiplier: number) => number>> = {
+  exponential: (initialMs, attempt, multiplier) => initialMs * multiplier ** (attempt - 1),
+  linear: (initialMs, attempt) => initialMs * attempt,
+  constant: (initialMs) => initialMs,
+};
+
+function checkNumber(field: string, value: number, holds: boolean): void {
+  if (typeof value === "number" && holds) return;
+  throw wrong(field, `a sensible number, not ${JSON.stringify(value)}`);
+}
+
+function wrong(field: string, expected: string): HeraldError {
+  return new HeraldError("INVALID_ARGUMENT", `${field} must be ${expected}.`, { details: { field } });
+}
