@@ -100,7 +100,8 @@ export class NoResponderError extends HeraldError {
 /** The agent that answered reported a failure; `code` is the responder's own code. */
 export class CommandError extends HeraldError {
   constructor(code: string, message: string, details: ErrorDetails = {}) {
-    super(code, message, { details });
+    // Whether asking again helps is the responder's business; a handler that merely passes this on is retried.
+    super(code, message, { details, retryable: true });
     this.name = "CommandError";
   }
 }

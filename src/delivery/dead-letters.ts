@@ -110,8 +110,11 @@ export class DeadLetters {
    */
   async redrive(which: string | DeadLetterFilter): Promise<number> {
     const filter = typeof which === "string" ? { id: which } : which;
+    const startedAt = this.#options.clock.now();
     let count = 0;
     for await (const { stored, facts, channel } of this.#find(filter)) {
+      // What fails again while this runs is for the next time: else a hopeless message would go round for ever.
+      if (facts.lastFailedAt > startedAt) continue;
       await this.#options.publish(toRedriven(stored.envelope, facts, this.#options.clock.now()));
       await this.#admin().erase(channel, [stored.position]);
       count++;

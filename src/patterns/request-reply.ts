@@ -1,0 +1,175 @@
+import type { Clock } from "../core/clock.ts";
+import { Deadlines, type Deadline } from "../core/deadlines.ts";
+import { CommandError, describeThrown, HeraldError, isHeraldError, NoResponderError, RequestTimeoutError } from "../core/errors.ts";
+import { createId } from "../core/ids.ts";
+import type { Message, PublishOptions } from "../core/message.ts";
+import type { Handler, HandlerContext } from "../core/middleware.ts";
+import type { Published } from "../delivery/publisher.ts";
+
+/** Header of a reply that reports a failure; its value is the error's code. */
+export const ERROR_HEADER = "x-error-code";
+
+/** What a caller may say beside channel and payload. */
+export interface RequestOptions extends PublishOptions {
+  /** Default 30,000. */
+  readonly timeoutMs?: number;
+  /** Stops waiting with `CANCELLED`; the request may still be handled. */
+  readonly signal?: AbortSignal;
+}
+
+/** What asking needs of the layer below. */
+export interface RequesterOptions {
+  readonly clock: Clock;
+  /** The one channel that all replies to this process come to. */
+  readonly replyChannel: string;
+  readonly publish: (channel: string, payload: unknown, options: PublishOptions) => Promise<Published>;
+  /** Starts listening on the reply channel; called once, before the first request. */
+  readonly listen: (onReply: (message: Message) => void) => Promise<void>;
+  /** A reply came whose request had ended. */
+  readonly onLate: () => void;
+}
+
+interface Pending {
+  readonly channel: string;
+  readonly timeoutMs: number;
+  readonly resolve: (payload: unknown) => void;
+  readonly reject: (error: HeraldError) => void;
+  readonly deadline: Deadline<string>;
+  readonly stopListening: (() => void) | undefined;
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** Sends requests and pairs the replies: one reply channel and one timer, however many requests wait. */
+export class Requester {
+  readonly #options: RequesterOptions;
+  readonly #pending = new Map<string, Pending>();
+  readonly #deadlines: Deadlines<string>;
+  #listening: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: RequesterOptions) {
+    this.#options = options;
+    this.#deadlines = new Deadlines(options.clock, (id) => this.#timeOut(id));
+  }
+
+  /** Requests that wait for their reply. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Resolves with the reply's payload. Rejects with RequestTimeoutError, NoResponderError, CommandError (the responder
+   * failed; its code), `CANCELLED` (the signal fired), `CLOSED`, or what publishing rejects with.
+   */
+  async request(channel: string, payload: unknown, options: RequestOptions = {}): Promise<unknown> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, ...publishOptions } = options;
+    if (!(timeoutMs > 0)) throw new HeraldError("INVALID_ARGUMENT", `timeoutMs must be above 0, not ${timeoutMs}.`, { details: { field: "timeoutMs" } });
+    if (signal?.aborted === true) throw cancelled(signal);
+    await (this.#listening ??= this.#options.listen((message) => this.#onReply(message)));
+    if (this.#closed) throw closed();
+    const id = options.id ?? createId(this.#options.clock.now());
+    if (this.#pending.has(id)) throw new HeraldError("ALREADY_EXISTS", `A request with the id '${id}' waits for its reply already.`);
+    const reply = this.#wait(id, { channel, timeoutMs, signal });
+    this.#options.publish(channel, payload, { type: "query", ...publishOptions, id, replyTo: this.#options.replyChannel }).then(
+      (published) => {
+        if (published.matched === 0) this.#end(id)?.reject(new NoResponderError(channel));
+      },
+      (error: HeraldError) => this.#end(id)?.reject(error),
+    );
+    return reply;
+  }
+
+  /** Rejects every waiting request with `CLOSED`. */
+  close(): void {
+    this.#closed = true;
+    for (const id of [...this.#pending.keys()]) this.#end(id)?.reject(closed());
+    this.#deadlines.clear();
+  }
+
+  #wait(id: string, asked: { readonly channel: string; readonly timeoutMs: number; readonly signal: AbortSignal | undefined }): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const { channel, timeoutMs, signal } = asked;
+      const onAbort = signal === undefined ? undefined : () => this.#end(id)?.reject(cancelled(signal));
+      if (onAbort !== undefined) signal?.addEventListener("abort", onAbort, { once: true });
+      this.#pending.set(id, {
+        channel,
+        timeoutMs,
+        resolve,
+        reject,
+        deadline: this.#deadlines.add(timeoutMs, id),
+        stopListening: onAbort === undefined ? undefined : () => signal?.removeEventListener("abort", onAbort),
+      });
+    });
+  }
+
+  #onReply(message: Message): void {
+    const { causationId, correlationId, headers } = message.metadata;
+    // A reply written by hand may carry the correlation alone.
+    const pending = this.#end(causationId) ?? this.#end(correlationId);
+    if (pending === undefined) {
+      this.#options.onLate();
+      return;
+    }
+    const code = headers?.[ERROR_HEADER];
+    if (code === undefined) pending.resolve(message.payload);
+    else pending.reject(commandError(code, message.payload));
+  }
+
+  #timeOut(id: string): void {
+    const pending = this.#end(id);
+    pending?.reject(new RequestTimeoutError(pending.channel, pending.timeoutMs));
+  }
+
+  #end(id: string | undefined): Pending | undefined {
+    const pending = id === undefined ? undefined : this.#pending.get(id);
+    if (pending === undefined) return undefined;
+    this.#pending.delete(id as string);
+    this.#deadlines.cancel(pending.deadline);
+    pending.stopListening?.();
+    return pending;
+  }
+}
+
+/** Sends one reply to a message that wants one. */
+export type SendReply = (message: Message, payload: unknown, headers?: Readonly<Record<string, string>>) => Promise<unknown>;
+
+/**
+ * A handler whose result is the reply where one is wanted. What it throws is then the caller's error, reported once and
+ * not retried: the caller decides whether to ask again.
+ */
+export function answering(handler: Handler, sendReply: SendReply): Handler {
+  return (message, context) => {
+    if (message.metadata.replyTo === undefined) return handler(message, context);
+    return answer(handler, sendReply, { message, context });
+  };
+}
+
+async function answer(handler: Handler, sendReply: SendReply, run: { readonly message: Message; readonly context: HandlerContext }): Promise<unknown> {
+  const { message, context } = run;
+  let result: unknown;
+  try {
+    result = await handler(message, context);
+  } catch (error) {
+    if (isHeraldError(error) && error.name === "SnoozeError") throw error;
+    const code = isHeraldError(error) ? error.code : "HANDLER_FAILED";
+    await sendReply(message, { error: { code, message: describeThrown(error) } }, { [ERROR_HEADER]: code });
+    return undefined;
+  }
+  if (result !== undefined) await sendReply(message, result);
+  return result;
+}
+
+function commandError(code: string, payload: unknown): CommandError {
+  const error = (payload as { error?: { message?: unknown; details?: unknown } } | null)?.error;
+  const message = typeof error?.message === "string" ? error.message : `The responder failed with ${code}.`;
+  return new CommandError(code, message);
+}
+
+function cancelled(signal: AbortSignal): HeraldError {
+  return new HeraldError("CANCELLED", "The request was cancelled by its signal; it may still be handled.", { cause: signal.reason });
+}
+
+function closed(): HeraldError {
+  return new HeraldError("CLOSED", "The service has stopped: start it before it asks anything.");
+}
