@@ -57,7 +57,7 @@ export function isoTime(epochMs: number): string {
   const ms = Math.floor(epochMs);
   const whole = Math.floor(ms / 1000);
   if (whole !== second) {
-    prefix = new Date(whole * 1000).toISOString().slice(0, 20);
+    prefix = new Date(whole * 1000).toISOString().slice(0, -4);
     second = whole;
   }
   const rest = ms - whole * 1000;

@@ -10,6 +10,9 @@ export type Attributes = Readonly<Record<string, string>>;
 /** The `type` of a message whose author named none: CloudEvents requires one. */
 export const DEFAULT_TYPE = "herald.message";
 
+// Date.parse alone takes "1" for a year. Years beyond 9999 have the form of ECMAScript, which `isoTime` writes.
+const RFC_3339 = /^(?:\d{4}|[+-]\d{6})-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
+
 /**
  * The attributes of an envelope under CloudEvents 1.0 names. Channel and body are not among them (the technology carries
  * those itself), and neither are the author's headers.
@@ -82,7 +85,7 @@ export function envelopeOf(attributes: Attributes, carried: Carried): Envelope {
 function instant(attributes: Attributes, name: string): number | undefined {
   const text = attributes[name];
   if (text === undefined || text === "") return undefined;
-  const epochMs = Date.parse(text);
+  const epochMs = RFC_3339.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(epochMs)) throw malformed(name, "an RFC 3339 time", text);
   return epochMs;
 }
@@ -91,12 +94,17 @@ function whole(attributes: Attributes, name: string, max: number): number | unde
   const text = attributes[name];
   if (text === undefined || text === "") return undefined;
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 0 || value > max) throw malformed(name, `a whole number up to ${max}`, text);
+  if (!Number.isInteger(value) || value < 0 || value > max)
+    throw malformed(name, `a whole number up to ${max}`, text);
   return value;
 }
 
 function malformed(name: string, expected: string, text: string): HeraldError {
-  return new HeraldError("MALFORMED", `Attribute '${name}' must be ${expected}, not ${JSON.stringify(text.slice(0, 80))}.`, {
-    details: { attribute: name },
-  });
+  return new HeraldError(
+    "MALFORMED",
+    `Attribute '${name}' must be ${expected}, not ${JSON.stringify(text.slice(0, 80))}.`,
+    {
+      details: { attribute: name },
+    },
+  );
 }

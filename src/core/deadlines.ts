@@ -3,6 +3,8 @@ import type { Clock, TimerHandle } from "./clock.ts";
 /** Something that is due at a moment; `cancelled` entries are passed over. */
 export interface Deadline<T> {
   readonly dueAt: number;
+  /** Deadlines of one moment fall due in the order in which they were added. */
+  readonly order: number;
   readonly value: T;
   cancelled: boolean;
 }
@@ -15,6 +17,7 @@ export class Deadlines<T> {
   #timer: TimerHandle | undefined;
   #timerDueAt = Infinity;
   #cancelled = 0;
+  #added = 0;
 
   constructor(clock: Clock, onDue: (value: T) => void) {
     this.#clock = clock;
@@ -28,7 +31,12 @@ export class Deadlines<T> {
 
   /** Calls back with `value` after `delayMs`. */
   add(delayMs: number, value: T): Deadline<T> {
-    const entry: Deadline<T> = { dueAt: this.#clock.monotonic() + delayMs, value, cancelled: false };
+    const entry: Deadline<T> = {
+      dueAt: this.#clock.monotonic() + delayMs,
+      order: this.#added++,
+      value,
+      cancelled: false,
+    };
     push(this.#heap, entry);
     this.#arm();
     return entry;
@@ -44,6 +52,8 @@ export class Deadlines<T> {
 
   /** Forgets every deadline. */
   clear(): void {
+    // A cancel() that comes later must not be counted: the heap no longer holds the entry.
+    for (const entry of this.#heap) entry.cancelled = true;
     this.#heap = [];
     this.#cancelled = 0;
     this.#timer?.cancel();
@@ -71,17 +81,25 @@ export class Deadlines<T> {
     this.#timer = undefined;
     this.#timerDueAt = Infinity;
     const now = this.#clock.monotonic();
-    for (let first = this.#heap[0]; first !== undefined && first.dueAt <= now; first = this.#heap[0]) {
-      pop(this.#heap);
-      if (first.cancelled) this.#cancelled--;
-      else {
-        // From here on a late cancel() must not be counted: the heap no longer holds the entry.
-        first.cancelled = true;
-        this.#onDue(first.value);
+    try {
+      for (let first = this.#heap[0]; first !== undefined && first.dueAt <= now; first = this.#heap[0]) {
+        pop(this.#heap);
+        if (first.cancelled) this.#cancelled--;
+        else {
+          // From here on a late cancel() must not be counted: the heap no longer holds the entry.
+          first.cancelled = true;
+          this.#onDue(first.value);
+        }
       }
+    } finally {
+      // A callback that throws must not leave the others without a timer.
+      this.#arm();
     }
-    this.#arm();
   }
+}
+
+function isBefore<T>(a: Deadline<T>, b: Deadline<T>): boolean {
+  return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);
 }
 
 function push<T>(heap: Deadline<T>[], entry: Deadline<T>): void {
@@ -89,7 +107,7 @@ function push<T>(heap: Deadline<T>[], entry: Deadline<T>): void {
   heap.push(entry);
   while (at > 0) {
     const parent = (at - 1) >> 1;
-    if ((heap[parent] as Deadline<T>).dueAt <= entry.dueAt) break;
+    if (!isBefore(entry, heap[parent] as Deadline<T>)) break;
     heap[at] = heap[parent] as Deadline<T>;
     at = parent;
   }
@@ -103,8 +121,9 @@ function pop<T>(heap: Deadline<T>[]): void {
   for (;;) {
     let child = 2 * at + 1;
     if (child >= heap.length) break;
-    if (child + 1 < heap.length && (heap[child + 1] as Deadline<T>).dueAt < (heap[child] as Deadline<T>).dueAt) child++;
-    if ((heap[child] as Deadline<T>).dueAt >= last.dueAt) break;
+    if (child + 1 < heap.length && isBefore(heap[child + 1] as Deadline<T>, heap[child] as Deadline<T>))
+      child++;
+    if (!isBefore(heap[child] as Deadline<T>, last)) break;
     heap[at] = heap[child] as Deadline<T>;
     at = child;
   }

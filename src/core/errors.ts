@@ -51,6 +51,8 @@ export interface HeraldErrorOptions {
   readonly retryable?: boolean;
 }
 
+// Controls that JSON leaves as they are, format characters (bidirectional overrides, zero widths), line separators.
+const INVISIBLE = /[\u007f-\u009f\u2028\u2029\p{Cf}]/gu;
 const MARK = Symbol.for("herald.error");
 
 /**
@@ -66,7 +68,8 @@ export class HeraldError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "HeraldError";
     this.code = code;
-    this.retryable = options.retryable ?? ERROR_CODES[code as ErrorCode] ?? false;
+    this.retryable =
+      options.retryable ?? (Object.hasOwn(ERROR_CODES, code) && ERROR_CODES[code as ErrorCode]);
     this.details = options.details ?? {};
     Object.defineProperty(this, MARK, { value: true });
   }
@@ -74,15 +77,24 @@ export class HeraldError extends Error {
 
 /** True for an error of Herald, also one made by another copy of the package. */
 export function isHeraldError(value: unknown): value is HeraldError {
-  return typeof value === "object" && value !== null && (value as Record<symbol, unknown>)[MARK] === true;
+  try {
+    return typeof value === "object" && value !== null && (value as Record<symbol, unknown>)[MARK] === true;
+  } catch {
+    // A proxy may refuse to be read.
+    return false;
+  }
 }
 
 /** A request got no answer in time; whether it was handled is unknown. Code `TIMEOUT`. */
 export class RequestTimeoutError extends HeraldError {
   constructor(channel: string, timeoutMs: number) {
-    super("TIMEOUT", `No reply on '${channel}' within ${timeoutMs} ms; the request may still be handled. Raise timeoutMs, or send it again with the same id.`, {
-      details: { channel, timeoutMs },
-    });
+    super(
+      "TIMEOUT",
+      `No reply on '${channel}' within ${timeoutMs} ms; the request may still be handled. Raise timeoutMs, or send it again with the same id.`,
+      {
+        details: { channel, timeoutMs },
+      },
+    );
     this.name = "RequestTimeoutError";
   }
 }
@@ -90,9 +102,13 @@ export class RequestTimeoutError extends HeraldError {
 /** A request found nobody subscribed to its channel. Code `NO_RESPONDER`. */
 export class NoResponderError extends HeraldError {
   constructor(channel: string) {
-    super("NO_RESPONDER", `Nobody answers on '${channel}'. Start the agent that handles it, or check the name.`, {
-      details: { channel },
-    });
+    super(
+      "NO_RESPONDER",
+      `Nobody answers on '${channel}'. Start the agent that handles it, or check the name.`,
+      {
+        details: { channel },
+      },
+    );
     this.name = "NoResponderError";
   }
 }
@@ -133,10 +149,37 @@ export function toHeraldError(thrown: unknown, code: ErrorCode = "INTERNAL"): He
 
 /** One line for anything that can be thrown, also what is not an Error. Never throws. */
 export function describeThrown(thrown: unknown): string {
-  if (thrown instanceof Error) return thrown.message || thrown.name;
   try {
-    return typeof thrown === "string" ? thrown : `A value that is not an Error was thrown: ${JSON.stringify(thrown)}`;
+    const said: unknown = thrown instanceof Error ? thrown.message || thrown.name : thrown;
+    if (typeof said === "string") return oneLine(said);
+    return `A value that is not an Error was thrown: ${showValue(said)}`;
   } catch {
-    return "A value that is not an Error was thrown, and it cannot be shown.";
+    return "Something was thrown that cannot be shown.";
   }
+}
+
+/**
+ * A value from outside as it is put into a sentence: one line of JSON where it can be, cut to `max` characters, with
+ * characters that steer a terminal or turn the reading direction escaped. Never throws.
+ */
+export function showValue(value: unknown, max = 80): string {
+  try {
+    if (typeof value === "string") return escapeInvisible(JSON.stringify(cut(value, max)));
+    const text = typeof value === "number" ? String(value) : (JSON.stringify(value) ?? String(value));
+    return escapeInvisible(cut(text, max));
+  } catch {
+    return `a value of type ${typeof value}`;
+  }
+}
+
+function escapeInvisible(text: string): string {
+  return text.replaceAll(INVISIBLE, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+}
+
+function cut(text: string, max: number): string {
+  return text.length > max ? `${text.slice(0, max)}…` : text;
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/[\r\n]+/g, " ");
 }

@@ -5,6 +5,8 @@ import { MAX_ID_LENGTH } from "./limits.ts";
 const HEX = Buffer.from("0123456789abcdef", "latin1");
 // Where the 16 bytes stand in the text of a UUID.
 const AT = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+// 48 bits of milliseconds reach the year 10889.
+const MAX_MS = 2 ** 48 - 1;
 const pool = new Uint8Array(4096);
 const text = Buffer.from("00000000-0000-0000-0000-000000000000", "latin1");
 let used = pool.length;
@@ -16,7 +18,9 @@ let counter = 0;
  * within a millisecond, and 62 random bits.
  */
 export function createId(epochMs: number = Date.now()): string {
-  const ms = Math.max(Math.floor(epochMs), lastMs);
+  const given = Math.floor(epochMs);
+  // Not Math.max: one NaN, or a time that 48 bits cannot hold, would spoil every later id of the process.
+  const ms = given > lastMs && given <= MAX_MS ? given : lastMs;
   counter = ms === lastMs ? counter + 1 : 0;
   lastMs = counter > 0xfff ? ms + 1 : ms;
   if (counter > 0xfff) counter = 0;
@@ -52,13 +56,19 @@ function put(index: number, byte: number): void {
 
 /** `length` random lower-case hexadecimal characters, from the system's generator. */
 export function randomHex(length: number): string {
-  return randomBytes(Math.ceil(length / 2)).toString("hex").slice(0, length);
+  return randomBytes(Math.ceil(length / 2))
+    .toString("hex")
+    .slice(0, length);
 }
 
 /** Rejects with `INVALID_ARGUMENT` what is not 1 to 128 printable ASCII characters without spaces. */
 export function checkId(id: unknown, field = "id"): asserts id is string {
   if (typeof id === "string" && id.length <= MAX_ID_LENGTH && /^[\x21-\x7e]+$/.test(id)) return;
-  throw new HeraldError("INVALID_ARGUMENT", `${field} must be 1 to 128 printable ASCII characters without spaces.`, {
-    details: { field },
-  });
+  throw new HeraldError(
+    "INVALID_ARGUMENT",
+    `${field} must be 1 to 128 printable ASCII characters without spaces.`,
+    {
+      details: { field },
+    },
+  );
 }

@@ -1,4 +1,4 @@
-import { HeraldError } from "./errors.ts";
+import { HeraldError, showValue } from "./errors.ts";
 
 const AGENT_ID = /^[A-Za-z0-9_:-]{1,100}$/;
 
@@ -25,7 +25,7 @@ export function checkAgentId(agentId: unknown): asserts agentId is string {
   if (typeof agentId === "string" && AGENT_ID.test(agentId)) return;
   throw new HeraldError(
     "INVALID_ARGUMENT",
-    `agentId must be 1 to 100 characters of A-Z a-z 0-9 _ : -, not ${JSON.stringify(agentId)}; it becomes part of channel names.`,
+    `agentId must be 1 to 100 characters of A-Z a-z 0-9 _ : -, not ${showValue(agentId)}; it becomes part of channel names.`,
     { details: { field: "agentId" } },
   );
 }

@@ -1,4 +1,4 @@
-import { HeraldError } from "./errors.ts";
+import { HeraldError, showValue } from "./errors.ts";
 import { MAX_CHANNEL_BYTES } from "./limits.ts";
 
 const CHANNEL = /^[A-Za-z0-9_:-]+(?:\.[A-Za-z0-9_:-]+)*$/;
@@ -16,9 +16,13 @@ export function isChannelName(name: unknown): name is string {
 /** Rejects with `INVALID_CHANNEL` what is not a channel name. Nothing is normalised. */
 export function checkChannel(name: unknown): asserts name is string {
   if (isChannelName(name)) return;
-  throw new HeraldError("INVALID_CHANNEL", `${show(name)} is not a channel name; use ${GRAMMAR}, without wildcards.`, {
-    details: { channel: show(name) },
-  });
+  throw new HeraldError(
+    "INVALID_CHANNEL",
+    `${showValue(name)} is not a channel name; use ${GRAMMAR}, without wildcards.`,
+    {
+      details: { channel: showValue(name) },
+    },
+  );
 }
 
 /** True when `pattern` holds a wildcard, so that it can match more than one channel. */
@@ -34,15 +38,17 @@ export function checkPattern(pattern: unknown): asserts pattern is string {
   if (typeof pattern === "string" && pattern.length <= MAX_CHANNEL_BYTES && isPattern(pattern)) return;
   throw new HeraldError(
     "INVALID_CHANNEL",
-    `${show(pattern)} is not a channel pattern; use ${GRAMMAR}, with * for one token and a last # for zero or more.`,
-    { details: { channel: show(pattern) } },
+    `${showValue(pattern)} is not a channel pattern; use ${GRAMMAR}, with * for one token and a last # for zero or more.`,
+    { details: { channel: showValue(pattern) } },
   );
 }
 
 function isPattern(pattern: string): boolean {
   const tokens = pattern.split(".");
   const last = tokens.pop();
-  return tokens.every((token) => TOKEN.test(token)) && last !== undefined && (last === "#" || TOKEN.test(last));
+  return (
+    tokens.every((token) => TOKEN.test(token)) && last !== undefined && (last === "#" || TOKEN.test(last))
+  );
 }
 
 /** Does `pattern` cover `channel`? Both must have passed their check. Linear in the length of both. */
@@ -68,7 +74,7 @@ export function matchToken(pattern: string, token: string): boolean {
   let p = 0;
   let star = -1;
   let resume = 0;
-  for (let t = 0; t < token.length; ) {
+  for (let t = 0; t < token.length;) {
     if (pattern[p] === "*") {
       star = p++;
       resume = t;
@@ -82,9 +88,4 @@ export function matchToken(pattern: string, token: string): boolean {
   }
   while (pattern[p] === "*") p++;
   return p === pattern.length;
-}
-
-function show(value: unknown): string {
-  const text = typeof value === "string" ? value : String(value);
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -1,4 +1,4 @@
-import { HeraldError } from "./errors.ts";
+import { HeraldError, showValue } from "./errors.ts";
 
 /** 0 to 99, lower first, or one of four names. */
 export type Priority = number | PriorityName;
@@ -21,7 +21,7 @@ export function priorityLevel(priority: Priority | undefined): number {
   if (Number.isInteger(level) && level >= 0 && level < PRIORITY_LEVELS) return level;
   throw new HeraldError(
     "INVALID_ARGUMENT",
-    `priority must be an integer from 0 (first) to 99, or critical, high, normal or low, not ${JSON.stringify(priority)}.`,
+    `priority must be an integer from 0 (first) to 99, or critical, high, normal or low, not ${showValue(priority)}.`,
     { details: { field: "priority" } },
   );
 }
