@@ -138,7 +138,10 @@ export interface BrokerAdmin {
   /** Empties a channel; resolves to how many envelopes went. */
   purge(channel: string): Promise<number>;
   /** What a channel retains, oldest first, after a position, handled or not. */
-  browse(channel: string, options: { readonly after?: string; readonly limit: number }): Promise<readonly StoredEnvelope[]>;
+  browse(
+    channel: string,
+    options: { readonly after?: string; readonly limit: number },
+  ): Promise<readonly StoredEnvelope[]>;
   /** Takes single envelopes out of what a channel retains; resolves to how many were there. */
   erase(channel: string, positions: readonly string[]): Promise<number>;
 }

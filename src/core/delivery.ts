@@ -29,7 +29,12 @@ export interface Delivery {
 export type Settlement =
   | { readonly kind: "ack"; readonly delivery: Delivery }
   /** Failed: give it back after `delayMs`, counted. */
-  | { readonly kind: "nack"; readonly delivery: Delivery; readonly delayMs: number; readonly failure?: Failure | undefined }
+  | {
+      readonly kind: "nack";
+      readonly delivery: Delivery;
+      readonly delayMs: number;
+      readonly failure?: Failure | undefined;
+    }
   /** Not tried: give it back after `delayMs`, uncounted where the broker can. */
   | { readonly kind: "release"; readonly delivery: Delivery; readonly delayMs: number }
   /** Still working: the lease runs `leaseMs` from now. */
