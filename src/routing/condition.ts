@@ -7,10 +7,10 @@ const MAX_DEPTH = 64;
 const MAX_SHOWN = 120;
 
 /** Decides on one value; undefined stands for "absent". */
-export type Test = (value: unknown) => boolean;
+type Test = (value: unknown) => boolean;
 
 /** How values of one field compare. */
-export interface Comparison {
+interface Comparison {
   /** Holds for a value equal to `expected`, never for an absent one. */
   equal(expected: unknown): Test;
   /** Below, at or above `expected` as a number below, at or above 0; NaN when the two cannot be ordered. */
@@ -18,7 +18,7 @@ export interface Comparison {
 }
 
 /** Compares without coercion: a number with a number, a text with a text by code units, containers deeply. */
-export const PLAIN: Comparison = {
+const PLAIN: Comparison = {
   equal: (expected) =>
     typeof expected === "object" && expected !== null
       ? (value) => deepEqual(value, expected)

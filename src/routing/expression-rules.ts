@@ -2,7 +2,7 @@ import type { ASTNode } from "@marcbachmann/cel-js";
 import { MESSAGE_KEYS, TEXT_KEYS } from "./lookup.ts";
 
 /** Why an expression is refused although it can be read, and where. */
-export interface Refusal {
+interface Refusal {
   /** Goes on with "the expression … at character n". */
   readonly reason: string;
   readonly at: number;
