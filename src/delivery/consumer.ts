@@ -4,6 +4,7 @@ import { HeraldError, isHeraldError, toHeraldError } from "../core/errors.ts";
 import { emit } from "../core/events.ts";
 import type { Outcome } from "../core/outcome.ts";
 import { DeliveryContext } from "./context.ts";
+import { Outstanding } from "./outstanding.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { runPipeline } from "./pipeline.ts";
 import { Running } from "./running.ts";
@@ -41,7 +42,7 @@ export class Consumer {
   #held = 0;
   #active = 0;
   #settlements: Settlement[] = [];
-  #flushing: Promise<unknown> = Promise.resolve();
+  readonly #outstanding = new Outstanding();
   #stopping = false;
   #onRoom: (() => void) | undefined;
   #loop: Promise<void> | undefined;
@@ -75,8 +76,9 @@ export class Consumer {
     await this.#graceful(graceMs);
     const abandoned = this.#running.all();
     for (const run of abandoned) this.#abandon(run);
+    await this.#outstanding.idle();
     this.#flush();
-    await this.#flushing;
+    await this.#outstanding.idle();
     return abandoned.length;
   }
 
@@ -152,7 +154,7 @@ export class Consumer {
   #settle(run: DeliveryContext, outcome: Outcome): void {
     const settlement = this.#options.settler.settle(run, outcome);
     if (settlement instanceof Promise) {
-      this.#flushing = Promise.all([this.#flushing, settlement.then((ready) => this.#push(ready))]);
+      this.#outstanding.track(settlement.then((ready) => this.#push(ready)));
     } else this.#push(settlement);
   }
 
@@ -178,7 +180,7 @@ export class Consumer {
     const sent = this.#options.subscription.settle(settlements).catch((error: unknown) => {
       emit("fault", () => ({ agent: this.#options.agentId, error: toHeraldError(error), where: "settle" }));
     });
-    this.#flushing = Promise.all([this.#flushing, sent]);
+    this.#outstanding.track(sent);
   }
 
   #room(): Promise<void> {

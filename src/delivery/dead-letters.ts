@@ -49,6 +49,8 @@ export interface DeadLetterFilter {
   readonly deadLetterChannel?: string;
   /** Last failure before this moment, epoch milliseconds. */
   readonly before?: number;
+  /** At most this many, the oldest of each dead-letter channel first. */
+  readonly limit?: number;
 }
 
 /** Dead letters in numbers. */
@@ -87,28 +89,24 @@ export class DeadLetters {
     this.#options = options;
   }
 
-  /** Dead letters, oldest first within each dead-letter channel. `limit` default 1000. */
-  async list(filter: DeadLetterFilter = {}, options: { readonly limit?: number } = {}): Promise<readonly DeadLetterEntry[]> {
+  /** Dead letters, oldest first within each dead-letter channel; 1000 unless `limit` says otherwise. */
+  async list(filter: DeadLetterFilter = {}): Promise<readonly DeadLetterEntry[]> {
     const entries: DeadLetterEntry[] = [];
-    const limit = options.limit ?? 1000;
-    for await (const found of this.#find(filter)) {
-      if (entries.length >= limit) break;
-      entries.push(this.#entry(found));
-    }
+    for await (const found of this.#find({ limit: 1000, ...filter })) entries.push(this.#entry(found));
     return entries;
   }
 
   /** One dead letter by the message's id; undefined when there is none. */
   async get(id: string): Promise<DeadLetterEntry | undefined> {
-    return (await this.list({ id }, { limit: 1 }))[0];
+    return (await this.list({ id, limit: 1 }))[0];
   }
 
   /**
    * Sends dead letters back to the channel and the group that gave up on them: same id, attempts from 1, recorded in
-   * `x-redrive-*` headers. An id, or a filter (`{}` for all). Resolves to how many went. Each leaves the dead letters only
+   * `x-redrive-*` headers. An id, or a filter (default: all). Resolves to how many went. Each leaves the dead letters only
    * once the broker has it; `NOT_FOUND` for an id that is not there.
    */
-  async redrive(which: string | DeadLetterFilter): Promise<number> {
+  async redrive(which: string | DeadLetterFilter = {}): Promise<number> {
     const filter = typeof which === "string" ? { id: which } : which;
     const startedAt = this.#options.clock.now();
     let count = 0;
@@ -123,8 +121,8 @@ export class DeadLetters {
     return count;
   }
 
-  /** Forgets dead letters for good. An id, or a filter (`{}` for all). Resolves to how many went. */
-  async purge(which: string | DeadLetterFilter): Promise<number> {
+  /** Forgets dead letters for good. An id, or a filter (default: all). Resolves to how many went. */
+  async purge(which: string | DeadLetterFilter = {}): Promise<number> {
     const filter = typeof which === "string" ? { id: which } : which;
     let count = 0;
     for await (const { stored, channel } of this.#find(filter)) count += await this.#admin().erase(channel, [stored.position]);
@@ -147,13 +145,16 @@ export class DeadLetters {
   }
 
   async *#find(filter: DeadLetterFilter): AsyncGenerator<Found> {
+    let left = filter.limit ?? Infinity;
     for (const channel of await this.#channels(filter)) {
       let after: string | undefined;
       for (;;) {
         const page = await this.#admin().browse(channel, after === undefined ? { limit: PAGE } : { after, limit: PAGE });
         for (const stored of page) {
           const facts = factsOf(stored.envelope);
-          if (facts !== undefined && matches(filter, stored.envelope.id, facts)) yield { stored, facts, channel };
+          if (facts === undefined || !matches(filter, stored.envelope.id, facts)) continue;
+          if (left-- <= 0) return;
+          yield { stored, facts, channel };
         }
         const last = page.at(-1);
         if (last === undefined || page.length < PAGE) break;

@@ -26,7 +26,9 @@ export type Published = Extract<PublishResult, { readonly ok: true }>;
 interface Pending {
   readonly envelope: Envelope;
   readonly dedupe: boolean;
-  readonly resolve: (result: Published) => void;
+  /** True: the caller wants to know what it came to; false: the id is enough, and costs no second promise. */
+  readonly detailed: boolean;
+  readonly resolve: (value: Published | string) => void;
   readonly reject: (error: HeraldError) => void;
 }
 
@@ -56,21 +58,30 @@ export class Publisher {
   }
 
   /**
-   * Resolves once the broker has the envelope at its durability. Rejects with the broker's error, `TIMEOUT` when the
+   * Resolves with the id once the broker has the envelope at its durability. Rejects with the broker's error, `TIMEOUT` when the
    * outcome is unknown (publish again with the same id), or `OVERLOADED` when too many wait.
    */
-  publish(envelope: Envelope, dedupe: boolean): Promise<Published> {
-    if (this.#pending >= this.#options.maxPending) return Promise.reject(overloaded(this.#options.maxPending));
-    this.#pending++;
-    return new Promise((resolve, reject) => {
-      if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
-      this.#queue.push({ envelope, dedupe, resolve, reject });
-    });
+  publish(envelope: Envelope, dedupe: boolean): Promise<string> {
+    return this.#add(envelope, dedupe, false) as Promise<string>;
+  }
+
+  /** As {@link publish}, resolving with what the broker said of it. */
+  send(envelope: Envelope, dedupe: boolean): Promise<Published> {
+    return this.#add(envelope, dedupe, true) as Promise<Published>;
   }
 
   /** Resolves when no publish waits for its answer. */
   idle(): Promise<void> {
     return this.#pending === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #add(envelope: Envelope, dedupe: boolean, detailed: boolean): Promise<Published | string> {
+    if (this.#pending >= this.#options.maxPending) return Promise.reject(overloaded(this.#options.maxPending));
+    this.#pending++;
+    return new Promise((resolve, reject) => {
+      if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
+      this.#queue.push({ envelope, dedupe, detailed, resolve, reject });
+    });
   }
 
   #flush(): void {
@@ -106,7 +117,7 @@ export class Publisher {
       if (result.ok) {
         counters.published++;
         if (result.deduplicated) counters.duplicates++;
-        item.resolve(result);
+        item.resolve(item.detailed ? result : item.envelope.id);
       } else {
         counters.publishFailed++;
         item.reject(result.error);

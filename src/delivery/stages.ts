@@ -73,7 +73,7 @@ export const validate: Stage = (run, handling) => {
 export const handle: Stage = (run, handling) => {
   if (handling.inbox !== undefined) return handleOnce(run, handling, handling.inbox);
   const result = call(run, handling);
-  return isThenable(result) ? result.then(() => outcomeOf(run)) : outcomeOf(run);
+  return result === undefined ? outcomeOf(run) : result.then(() => outcomeOf(run));
 };
 
 /**
@@ -112,10 +112,12 @@ class Undone extends Error {
   }
 }
 
-function call(run: DeliveryContext, handling: Handling): unknown {
-  const result = currentDelivery.run(run, handling.handler, run.message as Message, run);
-  if (!handling.manual) return result;
-  return isThenable(result) ? result.then(() => run.decided()) : run.decided();
+/** Undefined when the handler has ended already. */
+function call(run: DeliveryContext, handling: Handling): Promise<unknown> | undefined {
+  const result: unknown = currentDelivery.run(run, handling.handler, run.message as Message, run);
+  const pending = result instanceof Promise || isThenable(result) ? Promise.resolve(result) : undefined;
+  if (!handling.manual) return pending;
+  return pending === undefined ? run.decided() : pending.then(() => run.decided());
 }
 
 function outcomeOf(run: DeliveryContext): Outcome {
@@ -136,6 +138,6 @@ export function outcomeOfThrow(thrown: unknown): Outcome {
   return { kind: "failed", error: new HeraldError("HANDLER_FAILED", describeThrown(thrown), { cause: thrown }) };
 }
 
-function isThenable(value: unknown): value is Promise<unknown> {
+function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

@@ -66,6 +66,11 @@ export class MemoryBroker implements Broker {
     };
   }
 
+  /** True after close(): it cannot be opened again. */
+  get isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
   open(): Promise<Capabilities> {
     if (this.#state === "open") return Promise.reject(new HeraldError("ALREADY_EXISTS", "This memory broker is open already."));
     if (this.#state === "closed") return Promise.reject(closed());

@@ -63,7 +63,10 @@ export class Lane {
   }
 
   #advance(): void {
-    this.#head = this.#head.next as Chunk;
+    const spent = this.#head;
+    this.#head = spent.next as Chunk;
+    // A spent chunk that has grown old must not keep its young successors alive until the next full collection.
+    spent.next = undefined;
     this.#at = 0;
     this.#chunks--;
     const { packed } = this.#head;

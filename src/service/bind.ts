@@ -1,0 +1,36 @@
+import { HeraldError } from "../core/errors.ts";
+import type { Handler } from "../core/middleware.ts";
+import type { CommandHandler } from "./commands.ts";
+import type { AnyHandler, SubscribeOptions } from "./options.ts";
+import type { Settings } from "./settings.ts";
+
+/** What binding does to a service. */
+export interface Binder {
+  readonly subscribe: (channel: string, handler: Handler, options: SubscribeOptions) => Promise<unknown>;
+  readonly registerCommandHandler: (name: string, handler: CommandHandler) => Promise<unknown>;
+}
+
+/**
+ * Binds the functions given as `handlers` to the subscriptions and commands that the manifest names. Without `handlers`
+ * nothing is bound: the program subscribes by itself. `INVALID_MANIFEST` when a name has no function.
+ */
+export async function bindManifest(settings: Settings, binder: Binder): Promise<void> {
+  const { handlers, messaging, agentId } = settings;
+  if (handlers === undefined) return;
+  for (const { channel, handler: name } of messaging.subscribes) {
+    if (name === undefined) continue;
+    await binder.subscribe(channel, functionOf(handlers, name, `the subscription to '${channel}' of agent '${agentId}'`), {});
+  }
+  for (const { name } of messaging.commands) {
+    await binder.registerCommandHandler(name, functionOf(handlers, name, `the command '${name}' of agent '${agentId}'`));
+  }
+}
+
+function functionOf(handlers: Readonly<Record<string, AnyHandler>>, name: string, wanted: string): AnyHandler {
+  const found = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
+  if (typeof found === "function") return found;
+  const known = Object.keys(handlers).toSorted().join(", ") || "none";
+  throw new HeraldError("INVALID_MANIFEST", `There is no function '${name}' for ${wanted}: give or export one of that name; there are: ${known}.`, {
+    details: { handler: name },
+  });
+}

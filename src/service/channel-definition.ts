@@ -1,0 +1,26 @@
+import { checkChannel } from "../core/pattern.ts";
+import type { SchemaLike } from "./schema/model.ts";
+import type { StandardSchemaV1 } from "./schema/standard-schema.ts";
+
+/** A channel with the type of its payloads: give it wherever a channel name goes. */
+export interface ChannelDefinition<T = unknown> {
+  readonly channel: string;
+  readonly schema: SchemaLike | undefined;
+  /** Carries the type only; never set. */
+  readonly payload?: T;
+}
+
+/** The payload type that a schema says: a Standard Schema's output, else unknown. */
+export type PayloadOf<S> = S extends StandardSchemaV1<unknown, infer Output> ? Output : unknown;
+
+/**
+ * Names a channel together with its schema, so that publishers and handlers share both name and payload type. Throws
+ * `INVALID_CHANNEL`.
+ */
+export function defineChannel<T = never, const S extends SchemaLike = SchemaLike>(
+  channel: string,
+  options: { readonly schema?: S } = {},
+): ChannelDefinition<[T] extends [never] ? PayloadOf<S> : T> {
+  checkChannel(channel);
+  return { channel, schema: options.schema };
+}

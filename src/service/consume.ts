@@ -1,0 +1,79 @@
+import { SnoozeError } from "../core/errors.ts";
+import type { Message } from "../core/message.ts";
+import type { Handler, HandlerContext } from "../core/middleware.ts";
+import type { SubscriptionHandle } from "./options.ts";
+
+/** One message that a loop consumes; it is settled by hand. */
+export interface Consumed<T = unknown> {
+  readonly message: Message<T>;
+  readonly context: HandlerContext;
+  /** Handled. */
+  ack(): void;
+  /** Gives it back. `requeue: false` sends it to the dead letters; without `delayMs` the retry policy decides. */
+  nack(options?: { readonly delayMs?: number; readonly requeue?: boolean }): void;
+}
+
+/** A message between its arrival and its settlement. */
+class Taken<T> implements Consumed<T> {
+  readonly message: Message<T>;
+  readonly context: HandlerContext;
+  /** Ends when the message is settled; rejects when it is given back untouched. */
+  readonly ended: Promise<void>;
+  readonly #end: PromiseWithResolvers<void> = Promise.withResolvers();
+
+  constructor(message: Message<T>, context: HandlerContext) {
+    this.message = message;
+    this.context = context;
+    this.ended = this.#end.promise;
+  }
+
+  ack(): void {
+    this.context.ack();
+    this.#end.resolve();
+  }
+
+  nack(options?: { readonly delayMs?: number; readonly requeue?: boolean }): void {
+    this.context.nack(options);
+    this.#end.resolve();
+  }
+
+  /** Nobody looked at it: back at once, not counted. */
+  release(): void {
+    this.#end.reject(new SnoozeError(0));
+  }
+}
+
+/**
+ * The messages of a subscription as an async iterator. It subscribes when first asked and ends with the loop, the
+ * subscription or the service. What was not looked at is given back then, uncounted; what was taken and not settled too.
+ */
+export async function* consumeFrom<T>(subscribe: (handler: Handler) => Promise<SubscriptionHandle>): AsyncGenerator<Consumed<T>, void, undefined> {
+  const waiting: Taken<T>[] = [];
+  const open = new Set<Taken<T>>();
+  let wake = (): void => {};
+  const subscription = await subscribe((message, context) => {
+    const taken = new Taken(message as Message<T>, context);
+    waiting.push(taken);
+    open.add(taken);
+    wake();
+    return taken.ended.finally(() => open.delete(taken));
+  });
+  const { signal } = subscription;
+  const giveBack = (items: Iterable<Taken<T>>): void => {
+    for (const taken of items) taken.release();
+  };
+  signal.addEventListener("abort", () => {
+    giveBack(waiting.splice(0));
+    wake();
+  });
+  try {
+    while (!signal.aborted) {
+      const next = waiting.shift();
+      if (next !== undefined) yield next;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    giveBack(open);
+    await subscription.unsubscribe();
+  }
+}

@@ -1,0 +1,104 @@
+import { HeraldError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Message } from "../core/message.ts";
+import { BROADCAST_CHANNEL } from "../core/names.ts";
+import type { MessagingSpec } from "./manifest/model.ts";
+import { compileSchema } from "./schema/compile-schema.ts";
+import type { SchemaIssue, SchemaLike, ValidationResult, Validator } from "./schema/model.ts";
+
+/** What publishing is held to. */
+export interface PublishContractOptions {
+  readonly agentId: string;
+  readonly messaging: MessagingSpec;
+  readonly strict: boolean;
+  readonly logger: Logger;
+}
+
+/** Channels that need no declaration: they belong to the runtime's own conversations. */
+const EXEMPT = ["agent.", "agent-", "reply.", "dlq."];
+const RESERVED = ["system.", "dlq."];
+
+/** Holds an agent to what its manifest says that it publishes. */
+export class PublishContract {
+  readonly #options: PublishContractOptions;
+  readonly #validators = new Map<string, Validator | undefined>();
+  readonly #warned = new Set<string>();
+  readonly #declares: boolean;
+
+  constructor(options: PublishContractOptions) {
+    this.#options = options;
+    const { publishes } = options.messaging;
+    this.#declares = publishes.length > 0;
+    for (const { channel, schema } of publishes) {
+      this.#validators.set(channel, schema === undefined ? undefined : compileSchema(schema, { name: channel }));
+    }
+  }
+
+  /**
+   * The payload to publish, at once unless its Standard Schema answers later. Throws or rejects with `FORBIDDEN` (reserved,
+   * or not declared in strict mode) or `SCHEMA_VIOLATION` with the failing paths.
+   */
+  check(channel: string, payload: unknown): unknown {
+    const validator = this.#validators.get(channel);
+    if (validator === undefined) {
+      if (!this.#validators.has(channel)) this.#undeclared(channel);
+      return payload;
+    }
+    const result = validator.validate(payload);
+    return result instanceof Promise ? result.then((late) => accepted(late, channel)) : accepted(result, channel);
+  }
+
+  #undeclared(channel: string): void {
+    const { agentId, strict, logger } = this.#options;
+    if (RESERVED.some((prefix) => channel.startsWith(prefix))) {
+      throw new HeraldError("FORBIDDEN", `'${channel}' is reserved for Herald itself: publish to a channel without the prefixes ${RESERVED.join(" ")}.`, {
+        details: { channel },
+      });
+    }
+    if (!this.#declares || channel === BROADCAST_CHANNEL || EXEMPT.some((prefix) => channel.startsWith(prefix))) return;
+    const message = `Agent '${agentId}' publishes to '${channel}', which its manifest does not declare: add it to spec.messaging.publishes, or set strict: false.`;
+    if (strict) throw new HeraldError("FORBIDDEN", message, { details: { agentId, channel } });
+    if (this.#warned.has(channel)) return;
+    this.#warned.add(channel);
+    logger.warn({ agentId, channel }, message);
+  }
+}
+
+/** A check of incoming messages against a schema; it throws, or rejects with, `SCHEMA_VIOLATION`. */
+export function incomingCheck(schema: SchemaLike | undefined, name: string): ((message: Message) => void | Promise<void>) | undefined {
+  if (schema === undefined) return undefined;
+  const validator = compileSchema(schema, { name });
+  return (message) => {
+    const result = validator.validate(message.payload);
+    if (result instanceof Promise) return result.then((late) => replacePayload(message, accepted(late, message.channel)));
+    return replacePayload(message, accepted(result, message.channel));
+  };
+}
+
+/** A check of one value, for command input and output. */
+export function valueCheck(schema: SchemaLike | undefined, name: string): (value: unknown) => unknown {
+  if (schema === undefined) return (value) => value;
+  const validator = compileSchema(schema, { name });
+  return (value) => {
+    const result = validator.validate(value);
+    return result instanceof Promise ? result.then((late) => accepted(late, name)) : accepted(result, name);
+  };
+}
+
+/** A Standard Schema may change what it validates: the handler gets what came out of it. */
+function replacePayload(message: Message, payload: unknown): void {
+  if (payload !== message.payload) (message as { payload: unknown }).payload = payload;
+}
+
+function accepted(result: ValidationResult, name: string): unknown {
+  if (result.ok) return result.value;
+  throw new HeraldError("SCHEMA_VIOLATION", `The payload on '${name}' does not match its schema: ${describe(result.issues)}.`, {
+    details: { channel: name, issues: result.issues },
+  });
+}
+
+function describe(issues: readonly SchemaIssue[]): string {
+  const shown = issues.slice(0, 3).map(({ path, message }) => `${path === "" ? "the value" : path} ${message}`);
+  if (issues.length > shown.length) shown.push(`and ${issues.length - shown.length} more`);
+  return shown.join("; ");
+}

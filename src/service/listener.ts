@@ -1,0 +1,96 @@
+import { isWildcard } from "../core/pattern.ts";
+import { checkPattern } from "../core/pattern.ts";
+import { HeraldError } from "../core/errors.ts";
+import { Consumer } from "../delivery/consumer.ts";
+import { retryPolicy } from "../delivery/retry.ts";
+import { Settler } from "../delivery/settle.ts";
+import { compose } from "../routing/compose.ts";
+import { compileFilter } from "../routing/filter.ts";
+import { requireAbility } from "./check.ts";
+import { incomingCheck } from "./contracts.ts";
+import { DeliveryGuarantee, type Listening, type SubscribeOptions } from "./options.ts";
+import type { Runtime } from "./runtime.ts";
+import { guaranteeOf, type Settings } from "./settings.ts";
+
+/** Subscribes at the broker and starts consuming. Rejects with `INVALID_CHANNEL`, `INVALID_ARGUMENT`, `UNSAFE_SCHEMA`, `UNSUPPORTED`. */
+export async function listen(runtime: Runtime, listening: Listening, group: string | null): Promise<Consumer> {
+  const { pattern, options } = listening;
+  const { settings, broker } = runtime;
+  checkPattern(pattern);
+  const guarantee = guaranteeOf(options.guarantee ?? settings.guarantee);
+  checkAbilities(runtime, listening, { group, guarantee });
+  const concurrency = whole("maxConcurrency", options.maxConcurrency ?? settings.maxConcurrency);
+  const prefetch = whole("prefetch", options.prefetch ?? Math.max(settings.prefetch, concurrency));
+  const ordering = options.ordering ?? settings.ordering;
+  const handling = handlingOf(runtime, listening, { group, guarantee });
+  const settler = new Settler({
+    clock: settings.clock,
+    meter: runtime.metrics,
+    logger: settings.logger,
+    agentId: settings.agentId,
+    group,
+    policy: retryPolicy({ ...settings.retry, ...options.retry }),
+    deadLetterChannel: settings.deadLetterChannel,
+    expiredToDlq: options.expiredToDlq ?? false,
+    once: guarantee === DeliveryGuarantee.AT_MOST_ONCE,
+    publish: (envelope) => runtime.publisher.publish(envelope, false),
+  });
+  const from = options.from === undefined ? {} : { from: options.from };
+  const subscription = await broker.subscribe({ pattern, group, prefetch, ordering, ...from });
+  const consumer = new Consumer({
+    agentId: settings.agentId,
+    subscription,
+    handling,
+    settler,
+    concurrency,
+    prefetch,
+    handlerTimeoutMs: options.handlerTimeoutMs ?? settings.handlerTimeoutMs,
+    ackFirst: guarantee === DeliveryGuarantee.AT_MOST_ONCE,
+  });
+  consumer.start();
+  return consumer;
+}
+
+interface Chosen {
+  readonly group: string | null;
+  readonly guarantee: DeliveryGuarantee;
+}
+
+function handlingOf(runtime: Runtime, listening: Listening, { group, guarantee }: Chosen) {
+  const { options, pattern, middlewares, handler } = listening;
+  const { settings } = runtime;
+  return {
+    clock: settings.clock,
+    limits: settings.limits,
+    group,
+    handler: compose(middlewares, handler),
+    filter: options.filter === undefined ? undefined : compileFilter(options.filter),
+    validate: incomingCheck(options.schema, pattern),
+    manual: isManual(settings, options),
+    inbox: guarantee === DeliveryGuarantee.EXACTLY_ONCE ? settings.inbox : undefined,
+    publishAll: runtime.publishAll.bind(runtime),
+  };
+}
+
+function isManual(settings: Settings, options: SubscribeOptions): boolean {
+  return options.ack === undefined ? settings.manualAck : options.ack === "manual";
+}
+
+function checkAbilities(runtime: Runtime, { pattern, options }: Listening, { group, guarantee }: Chosen): void {
+  const { settings, broker, capabilities } = runtime;
+  const need = (ability: Parameters<typeof requireAbility>[2]["ability"], because: string): void =>
+    requireAbility(broker.name, capabilities, { ability, agentId: settings.agentId, channel: pattern, because });
+  if (group === null) need("broadcast", "group: null");
+  else need("groups", `group '${group}'`);
+  if (isWildcard(pattern)) need("wildcard", "a pattern");
+  if (options.from !== undefined && options.from !== "new") {
+    need(typeof options.from === "object" && "time" in options.from ? "replayByTime" : "replayByPosition", "from");
+  }
+  const { maxAttempts } = retryPolicy({ ...settings.retry, ...options.retry });
+  if (guarantee !== DeliveryGuarantee.AT_MOST_ONCE && maxAttempts > 1) need("nackDelay", "retry with backoff");
+}
+
+function whole(field: string, value: number): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new HeraldError("INVALID_ARGUMENT", `${field} must be a whole number of 1 or more, not ${JSON.stringify(value)}.`, { details: { field } });
+}

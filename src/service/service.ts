@@ -1,0 +1,311 @@
+import type { BrokerReport, ChannelReport } from "../core/broker.ts";
+import { toHeraldError, type HeraldError } from "../core/errors.ts";
+import { createId } from "../core/ids.ts";
+import type { Message, PublishOptions } from "../core/message.ts";
+import type { Handler, Middleware } from "../core/middleware.ts";
+import { agentChannel, BROADCAST_CHANNEL, commandChannel } from "../core/names.ts";
+import type { DeadLetters } from "../delivery/dead-letters.ts";
+import { Metrics, type MetricsSnapshot } from "../observability/metrics.ts";
+import { answering, Requester, type RequestOptions } from "../patterns/request-reply.ts";
+import type { ChannelDefinition } from "./channel-definition.ts";
+import { bindManifest } from "./bind.ts";
+import { channelStats, pendingOf, type ChannelStats, type ConsumerLag } from "./stats.ts";
+import { Commands, type CommandHandler } from "./commands.ts";
+import { consumeFrom, type Consumed } from "./consume.ts";
+import { judge, type Health } from "./health.ts";
+import type { MessagingServiceOptions, SubscribeOptions, SubscriptionHandle } from "./options.ts";
+import { notRunning, Runtime } from "./runtime.ts";
+import { settingsOf, type Settings } from "./settings.ts";
+import { leaseBroker } from "./shared-broker.ts";
+import { Subscriptions } from "./subscriptions.ts";
+
+/** A channel name, or a definition that knows the type of its payloads. */
+export type ChannelRef<T> = string | ChannelDefinition<T>;
+
+/** One message of a batch. */
+export interface BatchMessage {
+  readonly channel: string;
+  readonly payload: unknown;
+  readonly options?: PublishOptions;
+}
+
+/** What became of one message of a batch, in its place. */
+export type BatchResult = { readonly ok: true; readonly id: string } | { readonly ok: false; readonly error: HeraldError };
+
+const NO_OPTIONS: PublishOptions = Object.freeze({});
+
+/**
+ * One agent's connection to the others: publishes, subscribes, commands, requests, dead letters and figures, over any
+ * broker. Everything but the constructor and `use` needs `start()` first and rejects with `CLOSED` otherwise.
+ */
+export class MessagingService implements AsyncDisposable {
+  readonly #settings: Settings;
+  readonly #middlewares: Middleware[] = [];
+  readonly #subscriptions = new Subscriptions();
+  readonly #commands: Commands;
+  #runtime: Runtime | undefined;
+  #requester: Requester | undefined;
+  #commanding: Promise<unknown> | undefined;
+  #starting: Promise<void> | undefined;
+  #metrics: Metrics;
+
+  /** Throws `INVALID_ARGUMENT` or `INVALID_MANIFEST`, naming the field. */
+  constructor(options: MessagingServiceOptions) {
+    this.#settings = settingsOf(options);
+    this.#metrics = new Metrics(this.#settings.clock);
+    this.#commands = new Commands(this.#settings.agentId, this.#settings.messaging.commands);
+  }
+
+  get agentId(): string {
+    return this.#settings.agentId;
+  }
+
+  get agentName(): string {
+    return this.#settings.agentName;
+  }
+
+  /** True between start() and stop(). */
+  get isRunning(): boolean {
+    return this.#runtime !== undefined;
+  }
+
+  /** Dead letters of the whole broker. Throws `CLOSED` when the service is not running. */
+  get deadLetters(): DeadLetters {
+    return this.#running().deadLetters;
+  }
+
+  /**
+   * Opens the broker, declares the dead-letter channel, subscribes what the manifest binds. Idempotent. Rejects with
+   * `UNSUPPORTED` when the broker cannot do what the manifest asks, and with what opening rejects with.
+   */
+  start(): Promise<void> {
+    return (this.#starting ??= this.#start().catch((error: unknown) => {
+      this.#starting = undefined;
+      throw error;
+    }));
+  }
+
+  /**
+   * Stops asking for messages, lets handlers finish for the grace period, waits for publishes, closes the broker if no
+   * other service uses it. Idempotent. Resolves to how many handlers had to be aborted; their messages go back.
+   */
+  async stop(options: { readonly gracePeriodMs?: number } = {}): Promise<number> {
+    const runtime = this.#runtime;
+    if (runtime === undefined) return 0;
+    const abandoned = await this.#subscriptions.drain(options.gracePeriodMs ?? this.#settings.gracePeriodMs);
+    this.#requester?.close();
+    await runtime.publisher.idle();
+    if (this.#runtime !== runtime) return abandoned;
+    this.#runtime = undefined;
+    this.#starting = undefined;
+    this.#requester = undefined;
+    this.#commanding = undefined;
+    await runtime.lease.release({ keepOpen: !this.#settings.closeBroker });
+    return abandoned;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop().then(() => undefined);
+  }
+
+  /**
+   * Publishes; resolves with the message's id once the broker has it at its durability. Rejects with `SCHEMA_VIOLATION`,
+   * `FORBIDDEN` (not declared), `INVALID_CHANNEL`, `INVALID_ARGUMENT`, `UNSERIALIZABLE`, `DEPTH_LIMIT`, `UNSAFE_PAYLOAD`,
+   * `MESSAGE_TOO_LARGE`, `HEADERS_TOO_LARGE`, `HOP_LIMIT`, `OVERLOADED`, `TIMEOUT` (outcome unknown), `CLOSED`.
+   */
+  publish<T = unknown>(channel: ChannelRef<T>, payload: NoInfer<T>, options: PublishOptions = NO_OPTIONS): Promise<string> {
+    try {
+      return this.#running().publish(nameOf(channel), payload, options);
+    } catch (error) {
+      return Promise.reject(toHeraldError(error));
+    }
+  }
+
+  /** Publishes many; never rejects for one of them: each has its result in its place. */
+  publishBatch(messages: readonly BatchMessage[]): Promise<readonly BatchResult[]> {
+    const results = messages.map(({ channel, payload, options }) =>
+      this.publish(channel, payload, options).then(
+        (id): BatchResult => ({ ok: true, id }),
+        (error: unknown): BatchResult => ({ ok: false, error: toHeraldError(error) }),
+      ),
+    );
+    return Promise.all(results);
+  }
+
+  /** Publishes to one agent's own channel, `agent-<agentId>`. */
+  publishToAgent(agentId: string, payload: unknown, options: PublishOptions = NO_OPTIONS): Promise<string> {
+    return this.publish(agentChannel(agentId), payload, { to: agentId, ...options });
+  }
+
+  /** Publishes to every agent that listens on `hub-broadcast`. */
+  broadcast(payload: unknown, options: PublishOptions = NO_OPTIONS): Promise<string> {
+    return this.publish(BROADCAST_CHANNEL, payload, options);
+  }
+
+  /**
+   * Handles what is published on a channel or pattern from now on. The handler's return means handled (and is the reply
+   * where one is wanted), a throw means again by the retry policy. Rejects with `INVALID_CHANNEL`, `INVALID_ARGUMENT`,
+   * `UNSAFE_SCHEMA`, `UNSUPPORTED`, `CANCELLED`.
+   */
+  async subscribe<T = unknown>(channel: ChannelRef<T>, handler: Handler<T>, options: SubscribeOptions = {}): Promise<SubscriptionHandle> {
+    const schema = typeof channel === "string" ? undefined : channel.schema;
+    return this.#listen(nameOf(channel), handler as Handler, { ...(schema === undefined ? {} : { schema }), ...options });
+  }
+
+  /** By id, by what subscribe() resolved to, or every subscription of a channel. `NOT_FOUND` when there is none. */
+  unsubscribe(which: string | SubscriptionHandle): Promise<void> {
+    return this.#subscriptions.unsubscribe(which);
+  }
+
+  /** Messages one by one, for `for await`; each is settled with `ack()` or `nack()`. Ending the loop unsubscribes. */
+  consume<T = unknown>(channel: ChannelRef<T>, options: SubscribeOptions = {}): AsyncGenerator<Consumed<T>, void, undefined> {
+    return consumeFrom<T>((handler) => this.subscribe(channel, handler as Handler<T>, { ...options, ack: "manual" }));
+  }
+
+  /** Answers a command of this agent; the manifest's schemas check input and output. `ALREADY_EXISTS`, `INVALID_ARGUMENT`. */
+  async registerCommandHandler<Input = unknown, Output = unknown>(name: string, handler: CommandHandler<Input, Output>): Promise<void> {
+    this.#running();
+    this.#commands.register(name, handler as CommandHandler<never>);
+    await (this.#commanding ??= this.#listen(this.#commands.pattern, this.#commands.handle, { group: this.agentId }));
+  }
+
+  /**
+   * Sends a command to an agent and resolves with its answer. Rejects with RequestTimeoutError, NoResponderError, or
+   * CommandError whose `code` is the responder's (`NOT_FOUND` for a command it does not have).
+   */
+  sendCommand<Output = unknown>(agentId: string, command: string, input: unknown, options: RequestOptions = {}): Promise<Output> {
+    return this.request(commandChannel(agentId, command), input, { type: "command", to: agentId, ...options });
+  }
+
+  /** Publishes and resolves with the payload of the first reply. Rejects as {@link sendCommand} does. */
+  async request<Output = unknown>(channel: string, payload: unknown, options: RequestOptions = {}): Promise<Output> {
+    this.#running();
+    this.#requester ??= this.#createRequester();
+    return (await this.#requester.request(channel, payload, options)) as Output;
+  }
+
+  /** Answers a message by hand, for handlers that do not return their reply. `INVALID_ARGUMENT` when it wants none. */
+  async reply(message: Message, payload: unknown, headers?: Readonly<Record<string, string>>): Promise<string> {
+    const { replyTo, correlationId } = message.metadata;
+    return this.publish(replyTo ?? "", payload, {
+      type: "reply",
+      to: message.source,
+      causationId: message.id,
+      ...(correlationId === undefined ? {} : { correlationId }),
+      ...(headers === undefined ? {} : { headers }),
+    });
+  }
+
+  /** Adds a middleware around every handler that is subscribed after this call, the first added outermost. */
+  use(middleware: Middleware): this {
+    this.#middlewares.push(middleware);
+    return this;
+  }
+
+  /** Counters and latencies since the service was made. Synchronous and cheap. */
+  getMetrics(): MetricsSnapshot {
+    return this.#metrics.snapshot();
+  }
+
+  /** `unhealthy` when the broker is down, or when work waits and none is handled. */
+  async getHealth(): Promise<Health> {
+    const { clock, stalledAfterMs } = this.#settings;
+    const runtime = this.#runtime;
+    const report: BrokerReport = runtime === undefined ? { state: "down", channels: [], dropped: 0 } : await runtime.broker.inspect();
+    const since = Math.max(this.#metrics.lastHandledAt, runtime?.startedAt ?? 0);
+    return judge({
+      report,
+      pending: pendingOf(report, this.#subscriptions.list()),
+      subscriptions: this.#subscriptions.size,
+      idleMs: clock.monotonic() - since,
+      stalledAfterMs,
+      uptimeMs: runtime === undefined ? 0 : clock.monotonic() - runtime.startedAt,
+      now: clock.now(),
+    });
+  }
+
+  /** What was published on and consumed from a channel by this service, and what waits there. */
+  async getChannelStats(channel: string): Promise<ChannelStats> {
+    const report = await this.#running().broker.inspect({ channels: [channel] });
+    return channelStats(channel, { report, metrics: this.#metrics, subscriptions: this.#subscriptions.list() });
+  }
+
+  /** Lag of every group on every channel of the broker; of one group or channel when asked. */
+  async getConsumerLag(filter: { readonly group?: string; readonly channel?: string } = {}): Promise<readonly ConsumerLag[]> {
+    const query = filter.channel === undefined ? {} : { channels: [filter.channel] };
+    const { channels } = await this.#running().broker.inspect(query);
+    const rows = channels.flatMap((report: ChannelReport) => report.groups.map((group) => ({ channel: report.channel, ...group })));
+    return rows.filter((row) => filter.group === undefined || row.group === filter.group);
+  }
+
+  /** Every channel that the broker knows, with depth and groups. */
+  async listChannels(): Promise<readonly ChannelReport[]> {
+    return (await this.#running().broker.inspect()).channels;
+  }
+
+  /** This service's own subscriptions. */
+  listSubscriptions(): readonly SubscriptionHandle[] {
+    return this.#subscriptions.list();
+  }
+
+  async #start(): Promise<void> {
+    const lease = await leaseBroker(this.#settings.broker);
+    const runtime = new Runtime(this.#settings, lease, this.#metrics);
+    this.#runtime = runtime;
+    try {
+      const { deadLetterChannel, deadLetterRetentionMs } = this.#settings;
+      if (deadLetterChannel !== undefined) await runtime.broker.admin?.declare(deadLetterChannel, { retentionMs: deadLetterRetentionMs });
+      await bindManifest(this.#settings, {
+        subscribe: (channel, handler, options) => this.subscribe(channel, handler, options),
+        registerCommandHandler: (name, handler) => this.registerCommandHandler(name, handler),
+      });
+    } catch (error) {
+      await this.stop({ gracePeriodMs: 0 });
+      throw error;
+    }
+  }
+
+  #listen(pattern: string, handler: Handler, options: SubscribeOptions): Promise<SubscriptionHandle> {
+    const runtime = this.#running();
+    const declared = this.#settings.messaging.subscribes.find((candidate) => candidate.channel === pattern);
+    const { schema, filter, maxConcurrency } = declared ?? {};
+    const fromManifest: SubscribeOptions = {
+      ...(schema === undefined ? {} : { schema }),
+      ...(filter === undefined ? {} : { filter }),
+      ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
+    };
+    return this.#subscriptions.add(runtime, {
+      pattern,
+      handler: answering(handler, (message, payload, headers) => this.reply(message, payload, headers)),
+      middlewares: [...this.#middlewares],
+      options: { ...fromManifest, ...options },
+    });
+  }
+
+  #createRequester(): Requester {
+    const replyChannel = `reply.${this.agentId}.${createId()}`;
+    return new Requester({
+      clock: this.#settings.clock,
+      replyChannel,
+      publish: (channel, payload, options) => this.#running().send(channel, payload, options),
+      listen: async (onReply) => {
+        await this.#subscriptions.add(this.#running(), {
+          pattern: replyChannel,
+          handler: onReply,
+          middlewares: [],
+          options: { group: null, guarantee: "at-least-once", retry: { maxAttempts: 1 }, prefetch: 1000, ack: "auto" },
+        });
+      },
+      onLate: () => this.#metrics.lateReply(),
+    });
+  }
+
+  #running(): Runtime {
+    if (this.#runtime === undefined) throw notRunning(this.agentId);
+    return this.#runtime;
+  }
+}
+
+function nameOf(channel: ChannelRef<never> | ChannelRef<unknown>): string {
+  return typeof channel === "string" ? channel : channel.channel;
+}

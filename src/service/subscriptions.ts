@@ -1,0 +1,118 @@
+import { createId } from "../core/ids.ts";
+import { HeraldError } from "../core/errors.ts";
+import { isWildcard, matchPattern } from "../core/pattern.ts";
+import type { Consumer } from "../delivery/consumer.ts";
+import { listen } from "./listener.ts";
+import type { Listening, SubscriptionHandle } from "./options.ts";
+import type { Runtime } from "./runtime.ts";
+
+interface Standing {
+  readonly handle: SubscriptionHandle;
+  readonly ending: AbortController;
+  /** Undefined until the broker has answered. */
+  readonly consumer: Consumer | undefined;
+}
+
+/** The subscriptions of one service. */
+export class Subscriptions {
+  readonly #standing = new Map<string, Standing>();
+  /** Patterns read under the agent's own group: exact ones, and those with wildcards. */
+  readonly #exact = new Set<string>();
+  readonly #wildcards = new Set<string>();
+
+  get size(): number {
+    return this.#standing.size;
+  }
+
+  list(): SubscriptionHandle[] {
+    return [...this.#standing.values()].map(({ handle }) => handle);
+  }
+
+  /** Starts one. Its group: as asked, else the agent's id, so that replicas share and different agents each get a copy. */
+  async add(runtime: Runtime, listening: Listening): Promise<SubscriptionHandle> {
+    const { pattern, options } = listening;
+    const group = options.group === undefined ? this.#ownGroup(runtime.settings.agentId, pattern) : options.group;
+    const id = createId();
+    const unsubscribe = (): Promise<void> => this.#remove(id, runtime.settings.gracePeriodMs);
+    const ending = new AbortController();
+    const handle = { id, channel: pattern, group, signal: ending.signal, unsubscribe, [Symbol.asyncDispose]: unsubscribe };
+    if (options.signal?.aborted === true) throw new HeraldError("CANCELLED", `The signal for '${pattern}' had fired before it was subscribed.`);
+    // Taken before the broker answers, so that two calls at once do not choose one group.
+    this.#standing.set(id, { handle, ending, consumer: undefined });
+    if (group === runtime.settings.agentId) this.#patterns(pattern).add(pattern);
+    try {
+      const consumer = await listen(runtime, listening, group);
+      if (this.#standing.has(id)) this.#standing.set(id, { handle, ending, consumer });
+      else await consumer.drain(0);
+    } catch (error) {
+      this.#forget(id);
+      throw error;
+    }
+    options.signal?.addEventListener("abort", () => void unsubscribe(), { once: true });
+    return handle;
+  }
+
+  /** By id, by handle, or every one of a channel. `NOT_FOUND` when there is none. */
+  async unsubscribe(which: string | SubscriptionHandle): Promise<void> {
+    const id = typeof which === "string" ? which : which.id;
+    const handles = this.list().filter((handle) => handle.id === id || handle.channel === id);
+    if (handles.length === 0) {
+      throw new HeraldError("NOT_FOUND", `There is no subscription '${id}': give its id, its channel, or what subscribe() resolved to.`);
+    }
+    await Promise.all(handles.map((handle) => handle.unsubscribe()));
+  }
+
+  /** Drains all of them; resolves to how many handlers had to be aborted. */
+  async drain(graceMs: number): Promise<number> {
+    const standing = [...this.#standing.values()];
+    this.#standing.clear();
+    this.#exact.clear();
+    this.#wildcards.clear();
+    for (const { ending } of standing) ending.abort();
+    const abandoned = await Promise.all(standing.map(({ consumer }) => consumer?.drain(graceMs) ?? 0));
+    return abandoned.reduce((sum, count) => sum + count, 0);
+  }
+
+  async #remove(id: string, graceMs: number): Promise<void> {
+    await this.#forget(id)?.drain(graceMs);
+  }
+
+  #forget(id: string): Consumer | undefined {
+    const standing = this.#standing.get(id);
+    if (standing === undefined) return undefined;
+    this.#standing.delete(id);
+    standing.ending.abort();
+    this.#patterns(standing.handle.channel).delete(standing.handle.channel);
+    return standing.consumer;
+  }
+
+  #patterns(pattern: string): Set<string> {
+    return isWildcard(pattern) ? this.#wildcards : this.#exact;
+  }
+
+  /** A second handler of one agent on the same messages gets copies of its own, not half of the first one's. */
+  #ownGroup(agentId: string, pattern: string): string {
+    if (!this.#overlaps(pattern)) return agentId;
+    const taken = new Set(this.list().map((handle) => handle.group));
+    for (let n = 2; ; n++) if (!taken.has(`${agentId}:${n}`)) return `${agentId}:${n}`;
+  }
+
+  #overlaps(pattern: string): boolean {
+    if (this.#exact.has(pattern)) return true;
+    for (const other of this.#wildcards) if (overlap(other, pattern)) return true;
+    if (isWildcard(pattern)) for (const other of this.#exact) if (matchPattern(pattern, other)) return true;
+    return false;
+  }
+}
+
+/** Can one channel match both? Errs on the side of yes where two wildcards meet. */
+function overlap(a: string, b: string): boolean {
+  const [left, right] = [a.split("."), b.split(".")];
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    const [x, y] = [left[i], right[i]];
+    if (x === "#" || y === "#") return true;
+    if (x === undefined || y === undefined) return false;
+    if (x !== y && !x.includes("*") && !y.includes("*")) return false;
+  }
+  return true;
+}
