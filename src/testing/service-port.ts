@@ -1,9 +1,9 @@
-import type { Broker } from "../core/broker.ts";
+import type { Broker, StartFrom } from "../core/broker.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Failure } from "../core/delivery.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import type { Handler } from "../core/middleware.ts";
-import type { StartFrom } from "../core/broker.ts";
+import type { Inbox } from "../core/store.ts";
 
 /** What a handler's success means, as a subscription or a service names it. */
 export type Guarantee = "at-most-once" | "at-least-once" | "exactly-once";
@@ -28,6 +28,7 @@ export interface ServicePortOptions {
   readonly defaultDeliveryGuarantee?: Guarantee;
   readonly retry?: PortRetryOptions;
   readonly handlerTimeoutMs?: number;
+  readonly inbox?: Inbox;
 }
 
 /** What the suite asks of a subscription. */
@@ -72,41 +73,50 @@ export interface PortDeadLetter {
   /** Error code: `HANDLER_FAILED`, `REJECTED`, `MALFORMED`, `EXPIRED`, … */
   readonly code: string;
   readonly attempts: number;
+  /** How often it was sent back before. */
+  readonly redriven: number;
   readonly failures: readonly Failure[];
   /** Epoch milliseconds. */
   readonly firstFailedAt: number;
   readonly lastFailedAt: number;
   /** The bytes as they were published. */
   readonly body: Uint8Array;
-  /** The author's headers as they were published. */
+  /** The author's headers as they were published, among those that sending back adds. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Which dead letters are meant; absent fields mean all. */
+/** Which dead letters are meant; everything given must hold. */
 export interface PortDeadLetterFilter {
   readonly id?: string;
+  /** The channel they were given up on. */
   readonly channel?: string;
-  readonly limit?: number;
 }
 
-/** Dead letters of one service. */
+/** Looking after dead letters. */
 export interface PortDeadLetters {
-  list(filter?: PortDeadLetterFilter): Promise<readonly PortDeadLetter[]>;
-  get(id: string): Promise<PortDeadLetter | undefined | null>;
-  /** Sends dead letters back to where they came from; resolves to how many. */
-  redrive(filter?: PortDeadLetterFilter): Promise<number>;
-  /** Forgets dead letters; resolves to how many. */
-  purge(filter?: PortDeadLetterFilter): Promise<number>;
+  list(
+    filter?: PortDeadLetterFilter,
+    options?: { readonly limit?: number },
+  ): Promise<readonly PortDeadLetter[]>;
+  get(id: string): Promise<PortDeadLetter | undefined>;
+  /** Sends dead letters back to where they came from: an id, or a filter. Resolves to how many. */
+  redrive(which: string | PortDeadLetterFilter): Promise<number>;
+  /** Forgets dead letters: an id, or a filter. Resolves to how many. */
+  purge(which: string | PortDeadLetterFilter): Promise<number>;
+  stats(): Promise<{ readonly total: number }>;
 }
 
 /** Counts of one service since it started. */
 export interface PortMetrics {
   readonly published: number;
+  /** Handler starts. */
   readonly delivered: number;
+  readonly handled: number;
   readonly failed: number;
   readonly deadLettered: number;
   readonly expired: number;
   readonly duplicates: number;
+  readonly lateReplies: number;
 }
 
 /**
@@ -115,7 +125,7 @@ export interface PortMetrics {
  */
 export interface ServicePort {
   start(): Promise<unknown>;
-  stop(): Promise<unknown>;
+  stop(options?: { readonly gracePeriodMs?: number }): Promise<unknown>;
   /** Resolves to the message's id once the broker has it. */
   publish(channel: string, payload: unknown, options?: PublishOptions): Promise<string>;
   publishBatch(messages: readonly PortBatchMessage[]): Promise<readonly PortBatchResult[]>;

@@ -88,13 +88,13 @@ export class Checker {
   #expect(event: Extract<HistoryEvent, { type: "subscribe" | "unsubscribe" }>, seq: number): void {
     const { expectations } = this.#tables.group(event.group);
     this.#hasExpectations = true;
-    if (event.type === "unsubscribe") expectations.length = 0;
-    else expectations.push({ pattern: event.pattern, since: event.from === "earliest" ? -1 : seq });
+    if (event.type === "unsubscribe") expectations.clear();
+    else expectations.add(event.pattern, event.from === "earliest" ? -1 : seq);
   }
 
   /** A history that names no subscriptions: every group that is seen must have everything. */
   #expectEverything(): void {
-    for (const group of this.#tables.groups.values()) group.expectations.push({ pattern: "#", since: -1 });
+    for (const group of this.#tables.groups.values()) group.expectations.add("#", -1);
   }
 
   #note(event: Extract<HistoryEvent, { type: "nemesis" | "heal" | "counters" | "data-loss" }>): void {

@@ -172,9 +172,11 @@ export class DeliveryRules {
     const at = place.counter;
     const starts = rows.starts.get(at);
     const copies = Math.max(1, messages.copies.get(at) + rows.replays.get(at));
-    if (rows.acks.get(at) >= copies) {
+    const { guarantee } = this.#settings;
+    // At-most-once acknowledges first and starts then.
+    if (guarantee !== "at-most-once" && rows.acks.get(at) >= copies) {
       this.#findings.add("resurrect", () => `${this.#name(subject)} came again after it was acknowledged`);
-    } else if (this.#settings.guarantee === "at-most-once" && starts >= copies) {
+    } else if (guarantee === "at-most-once" && starts >= copies) {
       this.#findings.add("duplicate-effect", () => `${this.#name(subject)} started ${starts + 1} times`);
     } else if (
       this.#settings.redelivery === "explained" &&

@@ -3,7 +3,7 @@ import type { CheckSettings } from "./options.ts";
 import {
   DELIVERY,
   PUBLISH,
-  type Expectation,
+  type Expectations,
   type GroupState,
   type Messages,
   type Rows,
@@ -85,13 +85,10 @@ export class EndingRules {
     return totals;
   }
 
-  #isDue(expectations: readonly Expectation[], messages: Messages, counter: number): boolean {
+  #isDue(expectations: Expectations, messages: Messages, counter: number): boolean {
     if (!messages.flags.has(counter, PUBLISH.acked)) return false;
-    const channel = messages.channel.get(counter);
-    const invoked = messages.invokedSeq.get(counter);
-    return expectations.some(
-      ({ pattern, since }) => invoked > since && this.#tables.covers(pattern, channel),
-    );
+    const channel = this.#tables.channelName(messages.channel.get(counter));
+    return expectations.include(channel, messages.invokedSeq.get(counter));
   }
 
   #missing(group: GroupState, writer: number, counter: number): void {

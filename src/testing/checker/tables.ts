@@ -1,4 +1,4 @@
-import { matchPattern } from "../../core/pattern.ts";
+import { isWildcard, matchPattern } from "../../core/pattern.ts";
 import { Column } from "./columns.ts";
 import { IdIndex, type Place } from "./id-index.ts";
 
@@ -58,11 +58,29 @@ export class Rows {
   readonly notBefore = Column.doubles();
 }
 
-/** What a group must get. */
-export interface Expectation {
-  readonly pattern: string;
-  /** Publishes that began after this event; -1: all. */
-  readonly since: number;
+/** What a group must get: by pattern, publishes that began after the event of this number; -1: all. */
+export class Expectations {
+  readonly #channels = new Map<string, number>();
+  readonly #patterns = new Map<string, number>();
+
+  add(pattern: string, since: number): void {
+    const known = isWildcard(pattern) ? this.#patterns : this.#channels;
+    known.set(pattern, Math.min(since, known.get(pattern) ?? Infinity));
+  }
+
+  clear(): void {
+    this.#channels.clear();
+    this.#patterns.clear();
+  }
+
+  /** Must the group get what was published on `channel` by the event `invoked`? */
+  include(channel: string, invoked: number): boolean {
+    const since = this.#channels.get(channel);
+    if (since !== undefined && invoked > since) return true;
+    for (const [pattern, from] of this.#patterns)
+      if (invoked > from && matchPattern(pattern, channel)) return true;
+    return false;
+  }
 }
 
 /** One writer's progress in one lane of one group. */
@@ -76,7 +94,7 @@ export interface LaneProgress {
 export class GroupState {
   readonly name: string;
   readonly #rows: Rows[] = [];
-  readonly expectations: Expectation[] = [];
+  readonly expectations = new Expectations();
   readonly firstStarts = new Map<number, LaneProgress>();
   readonly firstEffects = new Map<number, LaneProgress>();
   handled = 0;
@@ -99,7 +117,6 @@ export class Tables {
   readonly #channels: string[] = [];
   readonly #channelIndex = new Map<string, number>();
   readonly #lanes = new Map<string, number>();
-  readonly #matches = new Map<string, boolean>();
 
   /** The messages of each writer. */
   writers(): readonly (Messages | undefined)[] {
@@ -138,15 +155,5 @@ export class Tables {
     let at = this.#lanes.get(name);
     if (at === undefined) this.#lanes.set(name, (at = this.#lanes.size + 1));
     return at;
-  }
-
-  /** Does the pattern cover the channel? Asked once a pair. */
-  covers(pattern: string, channel: number): boolean {
-    const key = `${pattern} ${channel}`;
-    let answer = this.#matches.get(key);
-    if (answer === undefined) {
-      this.#matches.set(key, (answer = matchPattern(pattern, this.channelName(channel))));
-    }
-    return answer;
   }
 }
