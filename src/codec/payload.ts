@@ -11,7 +11,7 @@ export interface EncodedPayload {
 
 /** Bytes stay bytes (`application/octet-stream`), everything else becomes JSON. Throws as {@link encodeJson} does. */
 export function encodePayload(payload: unknown, maxDepth: number): EncodedPayload {
-  if (payload instanceof Uint8Array) return { body: payload.slice(), contentType: "application/octet-stream" };
+  if (payload instanceof Uint8Array) return { body: new Uint8Array(payload), contentType: "application/octet-stream" };
   if (payload === undefined) throw new HeraldError("UNSERIALIZABLE", "payload is undefined: send null when there is nothing to say.");
   return { body: encodeJson(payload, maxDepth), contentType: JSON_TYPE };
 }
@@ -21,7 +21,7 @@ export function decodePayload(envelope: Envelope, maxDepth: number): unknown {
   const { contentType, body } = envelope;
   if (contentType === JSON_TYPE || isJson(contentType)) return decodeJson(body, maxDepth);
   if (contentType.startsWith("text/")) return decodeText(body);
-  return body.slice();
+  return new Uint8Array(body);
 }
 
 function isJson(contentType: string): boolean {

@@ -1,12 +1,12 @@
 import type { Clock, TimerHandle } from "./clock.ts";
 
-/** Something that is due at a moment; `cancelled` entries are passed over. */
+/** Something that is due at a moment; one that was taken back is passed over. */
 export interface Deadline<T> {
   readonly dueAt: number;
   /** Deadlines of one moment fall due in the order in which they were added. */
   readonly order: number;
-  readonly value: T;
-  cancelled: boolean;
+  /** Undefined once it is over or was taken back: the heap may hold the entry for a while, never what it is about. */
+  value: T | undefined;
 }
 
 /** Many deadlines on one timer: a binary heap on the clock's monotonic time. Ten thousand waits cost one timer. */
@@ -35,7 +35,6 @@ export class Deadlines<T> {
       dueAt: this.#clock.monotonic() + delayMs,
       order: this.#added++,
       value,
-      cancelled: false,
     };
     push(this.#heap, entry);
     this.#arm();
@@ -44,8 +43,8 @@ export class Deadlines<T> {
 
   /** Takes a deadline back. Cheap: the heap forgets it later. */
   cancel(entry: Deadline<T>): void {
-    if (entry.cancelled) return;
-    entry.cancelled = true;
+    if (entry.value === undefined) return;
+    entry.value = undefined;
     this.#cancelled++;
     if (this.#cancelled > 64 && this.#cancelled > this.#heap.length / 2) this.#compact();
   }
@@ -53,7 +52,7 @@ export class Deadlines<T> {
   /** Forgets every deadline. */
   clear(): void {
     // A cancel() that comes later must not be counted: the heap no longer holds the entry.
-    for (const entry of this.#heap) entry.cancelled = true;
+    for (const entry of this.#heap) entry.value = undefined;
     this.#heap = [];
     this.#cancelled = 0;
     this.#timer?.cancel();
@@ -62,7 +61,7 @@ export class Deadlines<T> {
   }
 
   #compact(): void {
-    const live = this.#heap.filter((entry) => !entry.cancelled);
+    const live = this.#heap.filter((entry) => entry.value !== undefined);
     this.#heap = [];
     for (const entry of live) push(this.#heap, entry);
     this.#cancelled = 0;
@@ -84,12 +83,11 @@ export class Deadlines<T> {
     try {
       for (let first = this.#heap[0]; first !== undefined && first.dueAt <= now; first = this.#heap[0]) {
         pop(this.#heap);
-        if (first.cancelled) this.#cancelled--;
-        else {
-          // From here on a late cancel() must not be counted: the heap no longer holds the entry.
-          first.cancelled = true;
-          this.#onDue(first.value);
-        }
+        const { value } = first;
+        // From here on a late cancel() must not be counted: the heap no longer holds the entry.
+        first.value = undefined;
+        if (value === undefined) this.#cancelled--;
+        else this.#onDue(value);
       }
     } finally {
       // A callback that throws must not leave the others without a timer.

@@ -27,12 +27,16 @@ export interface GroupCounters {
   snoozed: number;
 }
 
+/** Counters of one group on one channel, and its latencies. */
+export interface GroupMeter extends GroupCounters {
+  /** One message was handled: publish to handled, milliseconds. */
+  latency(ms: number): void;
+}
+
 /** Where the hot path counts. Implemented once, in observability; read by getMetrics and at scrape. */
 export interface Meter {
   channel(channel: string): ChannelCounters;
-  group(channel: string, group: string): GroupCounters;
-  /** Publish to handled, milliseconds. */
-  latency(channel: string, group: string, ms: number): void;
+  group(channel: string, group: string): GroupMeter;
   /** A reply came after its request had ended. */
   lateReply(): void;
 }

@@ -8,6 +8,7 @@ import { Outstanding } from "./outstanding.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { runPipeline } from "./pipeline.ts";
 import { Running } from "./running.ts";
+import { soon } from "./soon.ts";
 import type { Settler } from "./settle.ts";
 import type { Handling } from "./stages.ts";
 
@@ -29,6 +30,8 @@ export interface ConsumerOptions {
 
 /** A waiting receive is asked again after this long; brokers answer it earlier when there is something. */
 const WAIT_MS = 30_000;
+/** Places of the buffer that may lie empty in front. */
+const COMPACT_AT = 256;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 5000;
 
@@ -37,13 +40,14 @@ export class Consumer {
   readonly #options: ConsumerOptions;
   readonly #running: Running;
   readonly #leases: LeaseKeeper;
-  readonly #buffer: Delivery[] = [];
+  readonly #buffer: (Delivery | undefined)[] = [];
   #next = 0;
   #held = 0;
   #active = 0;
   #settlements: Settlement[] = [];
   readonly #outstanding = new Outstanding();
   #stopping = false;
+  readonly #flushSoon = (): void => this.#flush();
   #onRoom: (() => void) | undefined;
   #loop: Promise<void> | undefined;
 
@@ -119,9 +123,12 @@ export class Consumer {
   }
 
   #take(): Delivery {
-    const delivery = this.#buffer[this.#next++] as Delivery;
-    if (this.#next === this.#buffer.length) {
-      this.#buffer.length = 0;
+    const delivery = this.#buffer[this.#next] as Delivery;
+    this.#buffer[this.#next++] = undefined;
+    // Under load the buffer is never empty: what was taken must not stay in front of it.
+    if (this.#next === this.#buffer.length || this.#next >= COMPACT_AT) {
+      this.#buffer.copyWithin(0, this.#next);
+      this.#buffer.length -= this.#next;
       this.#next = 0;
     }
     return delivery;
@@ -133,17 +140,19 @@ export class Consumer {
     counters.delivered++;
     if (delivery.attempt > 1) counters.redelivered++;
     const run = new DeliveryContext(delivery, agentId, handling.group);
-    const outcome = runPipeline(run, handling);
-    if (!(outcome instanceof Promise)) {
+    const outcome = runPipeline(run, handling, this.#onEnd);
+    if (outcome !== undefined) {
       this.#settle(run, outcome);
       return;
     }
     this.#active++;
     this.#running.add(run);
-    void outcome.then((ended) => {
-      if (this.#running.end(run)) this.#end(run, ended);
-    });
   }
+
+  /** A run that was cut short has ended already: its late outcome is of no interest. */
+  readonly #onEnd = (run: DeliveryContext, outcome: Outcome): void => {
+    if (this.#running.end(run)) this.#end(run, outcome);
+  };
 
   #end(run: DeliveryContext, outcome: Outcome): void {
     this.#active--;
@@ -162,7 +171,7 @@ export class Consumer {
     this.#held--;
     this.#leases.release(settlement.delivery);
     if (!this.#options.ackFirst) {
-      if (this.#settlements.length === 0) queueMicrotask(() => this.#flush());
+      if (this.#settlements.length === 0) soon(this.#flushSoon);
       this.#settlements.push(settlement);
     }
     if (this.#onRoom !== undefined && this.#held <= this.#options.prefetch >> 1) this.#onRoom();

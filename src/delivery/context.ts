@@ -3,6 +3,7 @@ import type { Delivery } from "../core/delivery.ts";
 import type { Envelope } from "../core/envelope.ts";
 import type { HeraldError } from "../core/errors.ts";
 import type { Message } from "../core/message.ts";
+import type { Outcome } from "../core/outcome.ts";
 import type { HandlerContext } from "../core/middleware.ts";
 
 /** What a handler said through its context in manual mode. */
@@ -21,11 +22,15 @@ export class DeliveryContext implements HandlerContext {
   /** Set by the decode stage. */
   message: Message | undefined;
   decision: Decision | undefined;
+  /** Set where the handler was not run, or not to its end. */
+  outcome: Outcome | undefined;
   outbox: Outbox | undefined;
   /** Why the run was cut short: its time is up, or the service stops. */
   abortedBy: HeraldError | undefined;
   /** Monotonic milliseconds when its time is up. */
   deadlineAt = Infinity;
+  /** Where it stands among the running ones; below 0 when it does not run. */
+  slot = -1;
   #controller: AbortController | undefined;
   #onDecision: (() => void) | undefined;
 

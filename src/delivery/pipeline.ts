@@ -1,26 +1,53 @@
-import { HANDLED, type Outcome } from "../core/outcome.ts";
+import type { Outcome } from "../core/outcome.ts";
 import type { DeliveryContext } from "./context.ts";
-import { addressed, decode, expire, filter, handle, outcomeOfThrow, validate, type Handling, type Stage } from "./stages.ts";
+import { addressed, conclude, decode, expire, filter, handle, outcomeOfThrow, validate, type Handling, type Stage } from "./stages.ts";
 
-/** A message's life between receive and settle, in this order and nowhere else. The first stage with an outcome ends it. */
-const STAGES: readonly Stage[] = [addressed, expire, decode, filter, validate, handle];
+/** A message's life between receive and the handler, in this order and nowhere else. The first stage with an outcome ends it. */
+const STAGES: readonly Stage[] = [addressed, expire, decode, filter, validate];
 
-/** Runs one delivery through the stages. A promise only where a stage needs one; it never rejects. */
-export function runPipeline(run: DeliveryContext, handling: Handling): Outcome | Promise<Outcome> {
-  return proceed(run, handling, 0);
-}
+/** Told of the outcome of a run that did not end at once. */
+export type OnEnd = (run: DeliveryContext, outcome: Outcome) => void;
 
-function proceed(run: DeliveryContext, handling: Handling, from: number): Outcome | Promise<Outcome> {
+/**
+ * Runs one delivery through the stages and the handler. Returns the outcome if there is one at once; else undefined, and
+ * `onEnd` is called later, exactly once. It never throws: whatever is thrown inside is an outcome.
+ */
+export function runPipeline(run: DeliveryContext, handling: Handling, onEnd: OnEnd): Outcome | undefined {
   try {
-    for (let i = from; i < STAGES.length; i++) {
+    for (let i = 0; i < STAGES.length; i++) {
       const result = (STAGES[i] as Stage)(run, handling);
       if (result instanceof Promise) {
-        return result.then((outcome) => outcome ?? proceed(run, handling, i + 1), outcomeOfThrow);
+        void resume(run, handling, { result, next: i + 1 }).then((outcome) => onEnd(run, outcome));
+        return undefined;
       }
       if (result !== undefined) return result;
     }
+    const ending = handle(run, handling);
+    if (ending === undefined) return conclude(run);
+    // The way of nearly every message: one promise for the whole of the handler's run.
+    void ending.then(
+      () => onEnd(run, conclude(run)),
+      (error: unknown) => onEnd(run, outcomeOfThrow(error)),
+    );
+    return undefined;
   } catch (error) {
     return outcomeOfThrow(error);
   }
-  return HANDLED;
+}
+
+/** The rest of the way once a stage had to wait. */
+async function resume(
+  run: DeliveryContext,
+  handling: Handling,
+  from: { readonly result: Promise<Outcome | undefined>; readonly next: number },
+): Promise<Outcome> {
+  try {
+    let outcome = await from.result;
+    for (let i = from.next; outcome === undefined && i < STAGES.length; i++) outcome = await (STAGES[i] as Stage)(run, handling);
+    if (outcome !== undefined) return outcome;
+    await handle(run, handling);
+    return conclude(run);
+  } catch (error) {
+    return outcomeOfThrow(error);
+  }
 }

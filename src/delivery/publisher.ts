@@ -5,6 +5,7 @@ import type { Envelope } from "../core/envelope.ts";
 import { HeraldError, toHeraldError } from "../core/errors.ts";
 import { emit } from "../core/events.ts";
 import type { ChannelCounters, Meter } from "../core/meter.ts";
+import { soon } from "./soon.ts";
 
 /** What a publisher needs. */
 export interface PublisherOptions {
@@ -41,6 +42,7 @@ interface Batch {
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #deadlines: Deadlines<Batch>;
+  readonly #flushSoon = (): void => this.#flush();
   #queue: Pending[] = [];
   #pending = 0;
   #idle: (() => void)[] = [];
@@ -79,7 +81,7 @@ export class Publisher {
     if (this.#pending >= this.#options.maxPending) return Promise.reject(overloaded(this.#options.maxPending));
     this.#pending++;
     return new Promise((resolve, reject) => {
-      if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
+      if (this.#queue.length === 0) soon(this.#flushSoon);
       this.#queue.push({ envelope, dedupe, detailed, resolve, reject });
     });
   }

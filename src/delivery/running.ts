@@ -3,14 +3,15 @@ import { HeraldError } from "../core/errors.ts";
 import type { DeliveryContext } from "./context.ts";
 
 /**
- * The runs whose handlers have not ended, and their time limit. All have the same limit, so the oldest ends first: one
- * timer for all of them.
+ * The runs whose handlers have not ended, and their time limit, with one timer for all of them. An array and not a Set: a
+ * Set that is added to and deleted from without end leaves a chain of its old tables, each of which keeps the next alive
+ * until a full collection, and with it the messages.
  */
 export class Running {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #onTimeout: (run: DeliveryContext, error: HeraldError) => void;
-  readonly #runs = new Set<DeliveryContext>();
+  readonly #runs: DeliveryContext[] = [];
   #timer: TimerHandle | undefined;
   #idle: (() => void)[] = [];
 
@@ -21,7 +22,7 @@ export class Running {
   }
 
   get size(): number {
-    return this.#runs.size;
+    return this.#runs.length;
   }
 
   add(run: DeliveryContext): void {
@@ -29,19 +30,26 @@ export class Running {
       run.deadlineAt = this.#clock.monotonic() + this.#timeoutMs;
       this.#timer ??= this.#clock.setTimer(this.#timeoutMs, () => this.#sweep());
     }
-    this.#runs.add(run);
+    run.slot = this.#runs.length;
+    this.#runs.push(run);
   }
 
   /** False when the run had ended before, by its timeout for instance. */
   end(run: DeliveryContext): boolean {
-    const ended = this.#runs.delete(run);
-    if (this.#runs.size === 0) this.#becomeIdle();
-    return ended;
+    if (run.slot < 0) return false;
+    const last = this.#runs.pop() as DeliveryContext;
+    if (last !== run) {
+      this.#runs[run.slot] = last;
+      last.slot = run.slot;
+    }
+    run.slot = -1;
+    if (this.#runs.length === 0) this.#becomeIdle();
+    return true;
   }
 
   /** Resolves when no run is left. */
   idle(): Promise<void> {
-    return this.#runs.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
+    return this.#runs.length === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
 
   all(): DeliveryContext[] {
@@ -60,13 +68,12 @@ export class Running {
   #sweep(): void {
     this.#timer = undefined;
     const now = this.#clock.monotonic();
-    for (const run of this.#runs) {
-      if (run.deadlineAt > now) {
-        this.#timer = this.#clock.setTimer(run.deadlineAt - now, () => this.#sweep());
-        return;
-      }
-      this.#onTimeout(run, timedOut(run, this.#timeoutMs));
+    let nextAt = Infinity;
+    for (const run of [...this.#runs]) {
+      if (run.deadlineAt <= now) this.#onTimeout(run, timedOut(run, this.#timeoutMs));
+      else nextAt = Math.min(nextAt, run.deadlineAt);
     }
+    if (nextAt !== Infinity) this.#timer ??= this.#clock.setTimer(nextAt - now, () => this.#sweep());
   }
 }
 

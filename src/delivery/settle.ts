@@ -4,7 +4,7 @@ import type { Envelope } from "../core/envelope.ts";
 import { HeraldError } from "../core/errors.ts";
 import { emit, EVENTS } from "../core/events.ts";
 import type { Logger } from "../core/logger.ts";
-import type { GroupCounters, Meter } from "../core/meter.ts";
+import type { GroupMeter, Meter } from "../core/meter.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { DeliveryContext } from "./context.ts";
 import { isDeadLetter, toDeadLetter } from "./dead-letter.ts";
@@ -36,7 +36,7 @@ const DLQ_RETRY_MS = 5000;
 export class Settler {
   readonly #options: SettleOptions;
   readonly #group: string;
-  #counters: GroupCounters | undefined;
+  #counters: GroupMeter | undefined;
   #channel = "";
 
   constructor(options: SettleOptions) {
@@ -45,7 +45,7 @@ export class Settler {
   }
 
   /** The counters of this group on a channel; messages of one channel come in runs. */
-  counters(channel: string): GroupCounters {
+  counters(channel: string): GroupMeter {
     if (this.#counters === undefined || channel !== this.#channel) {
       this.#channel = channel;
       this.#counters = this.#options.meter.group(channel, this.#group);
@@ -66,7 +66,7 @@ export class Settler {
     switch (outcome.kind) {
       case "handled":
         counters.handled++;
-        this.#options.meter.latency(delivery.envelope.channel, this.#group, this.#options.clock.now() - delivery.envelope.time);
+        counters.latency(this.#options.clock.now() - delivery.envelope.time);
         return { kind: "ack", delivery };
       case "skipped":
         if (outcome.reason === "duplicate") counters.duplicates++;
@@ -90,7 +90,7 @@ export class Settler {
     }
   }
 
-  #expired(run: DeliveryContext, counters: GroupCounters): Settlement | Promise<Settlement> {
+  #expired(run: DeliveryContext, counters: GroupMeter): Settlement | Promise<Settlement> {
     counters.expired++;
     const { delivery } = run;
     // One that failed before it expired was given up on, not merely late.

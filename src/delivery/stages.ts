@@ -69,46 +69,38 @@ export const validate: Stage = (run, handling) => {
   return pending === undefined ? undefined : pending.then(() => undefined);
 };
 
-/** Runs the handler; under exactly-once behind the inbox. */
-export const handle: Stage = (run, handling) => {
-  if (handling.inbox !== undefined) return handleOnce(run, handling, handling.inbox);
-  const result = call(run, handling);
-  return result === undefined ? outcomeOf(run) : result.then(() => outcomeOf(run));
-};
+/**
+ * Runs the handler, under exactly-once behind the inbox. What it resolves to is of no interest here: the outcome is read
+ * from the run when it has ended.
+ */
+export function handle(run: DeliveryContext, handling: Handling): Promise<unknown> | undefined {
+  return handling.inbox === undefined ? call(run, handling) : handleOnce(run, handling, handling.inbox);
+}
 
 /**
  * An id that took effect before is acknowledged without running the handler. What the handler publishes leaves only
  * after it has succeeded, then the inbox is written: a crash between the two repeats the publishes under the same ids.
  */
-async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox): Promise<Outcome> {
+async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox): Promise<void> {
   const group = handling.group ?? run.agentId;
   const { id } = run.envelope;
   const state = await inbox.claim(group, id);
-  if (state === "done") return { kind: "skipped", reason: "duplicate" };
-  if (state === "busy") return { kind: "snoozed", delayMs: BUSY_DELAY_MS };
+  if (state !== "new") {
+    run.outcome = state === "done" ? { kind: "skipped", reason: "duplicate" } : { kind: "snoozed", delayMs: BUSY_DELAY_MS };
+    return;
+  }
   run.outbox = { envelopes: [] };
+  let committed = false;
   try {
     await call(run, handling);
-    const outcome = outcomeOf(run);
-    if (outcome.kind !== "handled") throw new Undone(outcome);
+    if (conclude(run).kind !== "handled") return;
     if (run.outbox.envelopes.length > 0) await handling.publishAll(run.outbox.envelopes);
     if (run.abortedBy !== undefined) throw run.abortedBy;
     await inbox.commit(group, id);
-    return outcome;
-  } catch (error) {
+    committed = true;
+  } finally {
     // An aborted run has lost its claim: the inbox was told when it was aborted.
-    if (run.abortedBy === undefined) await inbox.abandon(group, id);
-    if (error instanceof Undone) return error.outcome;
-    throw error;
-  }
-}
-
-class Undone extends Error {
-  readonly outcome: Outcome;
-
-  constructor(outcome: Outcome) {
-    super("The handler gave the message back.");
-    this.outcome = outcome;
+    if (!committed && run.abortedBy === undefined) await inbox.abandon(group, id);
   }
 }
 
@@ -120,8 +112,10 @@ function call(run: DeliveryContext, handling: Handling): Promise<unknown> | unde
   return pending === undefined ? run.decided() : pending.then(() => run.decided());
 }
 
-function outcomeOf(run: DeliveryContext): Outcome {
-  const { decision } = run;
+/** What a run that has ended came to. */
+export function conclude(run: DeliveryContext): Outcome {
+  const { decision, outcome } = run;
+  if (outcome !== undefined) return outcome;
   if (decision === undefined || decision.kind === "ack") return HANDLED;
   if (!decision.requeue) return { kind: "rejected", error: new RejectError("The handler gave the message back without requeue.") };
   const { delayMs } = decision;

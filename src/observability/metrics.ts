@@ -1,6 +1,6 @@
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import type { Clock } from "../core/clock.ts";
-import type { ChannelCounters, GroupCounters, Meter } from "../core/meter.ts";
+import type { ChannelCounters, GroupCounters, GroupMeter, Meter } from "../core/meter.ts";
 import { RateWindow } from "./rate-window.ts";
 
 /** Latency from publish to handled. */
@@ -56,12 +56,41 @@ const OTHER = "(other)";
 const WINDOW_MS = 60_000;
 const MICROS = 1000;
 
-interface GroupRecord {
-  readonly channel: string;
-  readonly group: string;
-  readonly counters: GroupCounters;
+/** One group on one channel: what the hot path holds on to, so that counting costs no look-up. */
+class GroupRecord implements GroupMeter {
+  delivered = 0;
+  handled = 0;
+  failed = 0;
+  retried = 0;
+  redelivered = 0;
+  deadLettered = 0;
+  discarded = 0;
+  expired = 0;
+  duplicates = 0;
+  filtered = 0;
+  snoozed = 0;
+  latencySumMs = 0;
+  readonly #onLatency: (latencyMs: number, micros: number) => void;
   readonly histogram: RecordableHistogram | undefined;
-  latencySumMs: number;
+
+  constructor(histogram: RecordableHistogram | undefined, onLatency: (latencyMs: number, micros: number) => void) {
+    this.histogram = histogram;
+    this.#onLatency = onLatency;
+  }
+
+  latency(ms: number): void {
+    // A clock that jumped back must not become a negative latency.
+    const latencyMs = Math.max(0, ms);
+    const micros = Math.max(1, Math.round(latencyMs * MICROS));
+    this.latencySumMs += latencyMs;
+    this.histogram?.record(micros);
+    this.#onLatency(latencyMs, micros);
+  }
+
+  get counters(): GroupCounters {
+    const { histogram: _histogram, latencySumMs: _sum, ...counters } = this;
+    return counters;
+  }
 }
 
 interface ChannelRecord {
@@ -97,24 +126,14 @@ export class Metrics implements Meter {
     return this.#channel(channel).counters;
   }
 
-  group(channel: string, group: string): GroupCounters {
-    return this.#group(channel, group).counters;
-  }
-
-  latency(channel: string, group: string, ms: number): void {
-    const now = this.#clock.monotonic();
-    // A clock that jumped back must not become a negative latency.
-    const latencyMs = Math.max(0, ms);
-    const micros = Math.max(1, Math.round(latencyMs * MICROS));
-    const record = this.#group(channel, group);
-    record.latencySumMs += latencyMs;
-    record.histogram?.record(micros);
-    this.#all.record(micros);
-    this.#handledSumMs += latencyMs;
-    this.#handled++;
-    this.#rate.add(now);
-    this.#channel(channel).rate.add(now);
-    this.#lastHandledAt = now;
+  group(channel: string, group: string): GroupMeter {
+    const record = this.#channel(channel);
+    const known = record.groups.get(group);
+    if (known !== undefined) return known;
+    const histogram = this.#histograms++ < MAX_HISTOGRAMS ? newHistogram() : undefined;
+    const made = new GroupRecord(histogram, (latencyMs, micros) => this.#onLatency(record.rate, latencyMs, micros));
+    record.groups.set(group, made);
+    return made;
   }
 
   lateReply(): void {
@@ -130,7 +149,7 @@ export class Metrics implements Meter {
 
   /** The groups of one channel. */
   groupMetrics(channel: string): GroupMetrics[] {
-    return [...(this.#channels.get(channel)?.groups.values() ?? [])].map(summary);
+    return [...(this.#channels.get(channel)?.groups ?? [])].map(([group, record]) => summary(channel, group, record));
   }
 
   snapshot(): MetricsSnapshot {
@@ -177,31 +196,15 @@ export class Metrics implements Meter {
     return record;
   }
 
-  #group(channel: string, group: string): GroupRecord {
-    const { groups } = this.#channel(channel);
-    const known = groups.get(group);
-    if (known !== undefined) return known;
-    const histogram = this.#histograms++ < MAX_HISTOGRAMS ? newHistogram() : undefined;
-    const record: GroupRecord = { channel, group, counters: noCounts(), histogram, latencySumMs: 0 };
-    groups.set(group, record);
-    return record;
+  #onLatency(rate: RateWindow, latencyMs: number, micros: number): void {
+    const now = this.#clock.monotonic();
+    this.#all.record(micros);
+    this.#handledSumMs += latencyMs;
+    this.#handled++;
+    this.#rate.add(now);
+    rate.add(now);
+    this.#lastHandledAt = now;
   }
-}
-
-function noCounts(): GroupCounters {
-  return {
-    delivered: 0,
-    handled: 0,
-    failed: 0,
-    retried: 0,
-    redelivered: 0,
-    deadLettered: 0,
-    discarded: 0,
-    expired: 0,
-    duplicates: 0,
-    filtered: 0,
-    snoozed: 0,
-  };
 }
 
 /** Microseconds up to a day, two significant figures. */
@@ -209,8 +212,8 @@ function newHistogram(): RecordableHistogram {
   return createHistogram({ lowest: 1, highest: 86_400_000_000, figures: 2 });
 }
 
-function summary(record: GroupRecord): GroupMetrics {
-  const { channel, group, counters, histogram, latencySumMs } = record;
+function summary(channel: string, group: string, record: GroupRecord): GroupMetrics {
+  const { counters, histogram, latencySumMs } = record;
   return { channel, group, ...counters, latency: latencyOf(histogram, counters.handled, latencySumMs) };
 }
 

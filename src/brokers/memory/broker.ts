@@ -214,7 +214,9 @@ export class MemoryBroker implements Broker {
   }
 
   #retain(envelope: Envelope, channel: Channel, sequence: number): void {
-    channel.log.append(envelope, sequence, this.#settings.clock.now());
+    // Only what is kept by age needs to know its age exactly.
+    const now = channel.log.retentionMs === undefined ? envelope.time : this.#settings.clock.now();
+    channel.log.append(envelope, sequence, now);
     if (this.#replayBytes <= this.#settings.replayBytes) return;
     for (const other of this.#topology.channels.values()) {
       // Dead letters are kept for their time, whatever replay costs.

@@ -10,16 +10,21 @@ interface Slot {
 /** Told of every change of what a log holds. */
 export type Account = (messages: number, bytes: number) => void;
 
+const FIRST_CAPACITY = 16;
+
 /**
  * What a channel retains for replay and for dead letters, handled or not: the last `limit` envelopes, and with a retention
- * every envelope that is younger than it.
+ * every envelope that is younger than it. A ring that is written in place: an array that is copied and thrown away would,
+ * once it is old, keep everything it held alive until a full collection.
  */
 export class ChannelLog {
   readonly #limit: number;
   #account: Account;
   #retentionMs: number | undefined;
   #slots: (Slot | undefined)[] = [];
+  /** Positions in the ring, counted up without end: the oldest slot, and one after the latest. */
   #head = 0;
+  #tail = 0;
   #bytes = 0;
   #erased = 0;
 
@@ -42,7 +47,7 @@ export class ChannelLog {
   }
 
   get length(): number {
-    return this.#slots.length - this.#head - this.#erased;
+    return this.#tail - this.#head - this.#erased;
   }
 
   /** Bytes of the bodies retained. */
@@ -52,27 +57,24 @@ export class ChannelLog {
 
   append(envelope: Envelope, sequence: number, now: number): void {
     if (this.#limit === 0 && this.#retentionMs === undefined) return;
-    this.#slots.push({ sequence, storedAt: now, envelope });
+    if (this.#tail - this.#head === this.#slots.length) this.#grow();
+    this.#slots[this.#index(this.#tail++)] = { sequence, storedAt: now, envelope };
     this.#change(1, envelope.body.byteLength);
     this.expire(now);
   }
 
   /** Lets go of what the limits no longer keep. */
   expire(now: number): void {
-    while (this.#head < this.#slots.length) {
-      const oldest = this.#slots[this.#head];
-      if (oldest !== undefined && this.#keeps(oldest, now)) break;
+    while (this.#head < this.#tail) {
+      const oldest = this.#slots[this.#index(this.#head)];
+      if (oldest !== undefined && this.#keeps(oldest, now)) return;
       this.#dropHead();
-    }
-    if (this.#head > 64 && this.#head * 2 > this.#slots.length) {
-      this.#slots = this.#slots.slice(this.#head);
-      this.#head = 0;
     }
   }
 
   /** Lets go of the oldest envelope, retention or not; true when there was one. */
   dropOldest(): boolean {
-    if (this.#head === this.#slots.length) return false;
+    if (this.#head === this.#tail) return false;
     this.#dropHead();
     return true;
   }
@@ -80,9 +82,9 @@ export class ChannelLog {
   /** Takes one envelope out; true when it was there. */
   erase(sequence: number): boolean {
     const at = this.#firstAfter(sequence - 1);
-    const slot = this.#slots[at];
+    const slot = at < this.#tail ? this.#slots[this.#index(at)] : undefined;
     if (slot === undefined || slot.sequence !== sequence) return false;
-    this.#slots[at] = undefined;
+    this.#slots[this.#index(at)] = undefined;
     this.#erased++;
     this.#change(-1, -slot.envelope.body.byteLength);
     return true;
@@ -92,6 +94,7 @@ export class ChannelLog {
     const { length } = this;
     this.#slots = [];
     this.#head = 0;
+    this.#tail = 0;
     this.#erased = 0;
     this.#change(-length, -this.#bytes);
     return length;
@@ -99,22 +102,23 @@ export class ChannelLog {
 
   /** Envelopes after a position, oldest first. */
   *after(sequence: number): Generator<StoredEnvelope & { readonly sequence: number }> {
-    for (let at = this.#firstAfter(sequence); at < this.#slots.length; at++) {
-      const slot = this.#slots[at];
+    for (let at = this.#firstAfter(sequence); at < this.#tail; at++) {
+      const slot = this.#slots[this.#index(at)];
       if (slot !== undefined) yield { envelope: slot.envelope, sequence: slot.sequence, position: String(slot.sequence) };
     }
   }
 
   #keeps(slot: Slot, now: number): boolean {
     if (this.#retentionMs !== undefined) return now - slot.storedAt < this.#retentionMs;
-    return this.#slots.length - this.#head <= this.#limit;
+    return this.#tail - this.#head <= this.#limit;
   }
 
   #dropHead(): void {
-    const slot = this.#slots[this.#head];
+    const at = this.#index(this.#head++);
+    const slot = this.#slots[at];
     if (slot === undefined) this.#erased--;
     else this.#change(-1, -slot.envelope.body.byteLength);
-    this.#slots[this.#head++] = undefined;
+    this.#slots[at] = undefined;
   }
 
   #change(messages: number, bytes: number): void {
@@ -122,18 +126,38 @@ export class ChannelLog {
     this.#account(messages, bytes);
   }
 
-  /** Index of the first slot with a higher sequence. Erased slots are stepped over, so the search stays ordered. */
+  #index(at: number): number {
+    return at & (this.#slots.length - 1);
+  }
+
+  /** Doubles the ring: its size stays a power of two, so that an index is a mask away. */
+  #grow(): void {
+    const held = this.#tail - this.#head;
+    const slots = new Array<Slot | undefined>(Math.max(FIRST_CAPACITY, this.#slots.length * 2)).fill(undefined);
+    for (let i = 0; i < held; i++) slots[i] = this.#slots[this.#index(this.#head + i)];
+    this.#slots.fill(undefined);
+    this.#slots = slots;
+    this.#head = 0;
+    this.#tail = held;
+  }
+
+  /** The first slot with a higher sequence, or the tail. Erased slots are stepped over, so the search stays ordered. */
   #firstAfter(sequence: number): number {
     let low = this.#head;
-    let high = this.#slots.length;
+    let high = this.#tail;
     while (low < high) {
-      let middle = (low + high) >> 1;
-      while (middle < high && this.#slots[middle] === undefined) middle++;
-      if (middle === high) high = (low + high) >> 1;
-      else if ((this.#slots[middle] as Slot).sequence <= sequence) low = middle + 1;
-      else high = (low + high) >> 1;
+      const half = (low + high) >> 1;
+      const middle = this.#live(half, high);
+      if (middle < high && (this.#slots[this.#index(middle)] as Slot).sequence <= sequence) low = middle + 1;
+      else high = half;
     }
-    while (low < this.#slots.length && this.#slots[low] === undefined) low++;
-    return low;
+    return this.#live(low, this.#tail);
+  }
+
+  /** The first slot at or after `from` that is not erased, or `end`. */
+  #live(from: number, end: number): number {
+    let at = from;
+    while (at < end && this.#slots[this.#index(at)] === undefined) at++;
+    return at;
   }
 }
