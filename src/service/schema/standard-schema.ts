@@ -1,5 +1,5 @@
 /** One step of the way to a failing value: a key, or a segment that carries the key. */
-export type StandardPathSegment = PropertyKey | { readonly key: PropertyKey };
+type StandardPathSegment = PropertyKey | { readonly key: PropertyKey };
 
 /** One thing that a Standard Schema found wrong. */
 export interface StandardIssue {
