@@ -16,7 +16,7 @@ import { HeraldError, toHeraldError } from "../../core/errors.ts";
 import { checkPattern } from "../../core/pattern.ts";
 import { MemoryAdmin } from "./admin.ts";
 import { Capacity } from "./capacity.ts";
-import { Accepted, Entry } from "./entry.ts";
+import { Accepted, Entry, type EntryQueue } from "./entry.ts";
 import type { GroupQueue } from "./group-queue.ts";
 import { memorySettings, type MemoryBrokerOptions, type MemorySettings } from "./options.ts";
 import { SeenIds } from "./seen-ids.ts";
@@ -246,7 +246,7 @@ export class MemoryBroker implements Broker {
     else queue.unshift(returning);
   }
 
-  #afterSettling(queue: GroupQueue): void {
+  #afterSettling(queue: EntryQueue): void {
     this.#capacity.admit();
     if (queue.canServe) queue.serve();
   }

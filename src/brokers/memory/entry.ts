@@ -1,7 +1,5 @@
 import type { Delivery, Failure } from "../../core/delivery.ts";
 import type { Envelope } from "../../core/envelope.ts";
-import type { GroupQueue } from "./group-queue.ts";
-import type { MemorySubscription } from "./subscription.ts";
 
 /** Lag and hand-outs of one channel within one group. */
 export interface Tally {
@@ -9,6 +7,32 @@ export interface Tally {
   unsettled: number;
   /** The channel was purged: what comes back with this sequence or a lower one ends. */
   purgedThrough: number;
+}
+
+/** The queue of a group, as far as its entries know it. */
+export interface EntryQueue {
+  /** True once its broadcast subscription has closed: what still comes back ends. */
+  readonly gone: boolean;
+  readonly strict: boolean;
+  readonly ready: number;
+  /** True while an entry waits and somebody waits for one. */
+  readonly canServe: boolean;
+  tallyOf(channel: string): Tally;
+  /** Puts an entry that comes back before its equals: it is older than they are. */
+  unshift(entry: Entry): void;
+  /** An entry is done with: the next of its key may go. */
+  unlock(entry: Entry): void;
+  /** An entry comes back and its key stays held, for `returning`. */
+  handOn(entry: Entry, returning: Entry): void;
+  /** Gives what is ready to those who wait, the longest waiting first. */
+  serve(): void;
+}
+
+/** Who holds a delivery: a subscription, told apart by identity. */
+export interface Holder {
+  /** Something may be ready. */
+  wake(): void;
+  close(): Promise<void>;
 }
 
 /** A tally of nothing. */
@@ -28,13 +52,13 @@ export class Entry implements Delivery {
   readonly attempt: number;
   readonly failures: readonly Failure[];
   readonly sequence: number;
-  readonly queue: GroupQueue;
+  readonly queue: EntryQueue;
   readonly tally: Tally;
   /** Who holds it; null while it waits, and again once it is settled. */
-  holder: MemorySubscription | null = null;
+  holder: Holder | null = null;
 
   constructor(
-    queue: GroupQueue,
+    queue: EntryQueue,
     envelope: Envelope,
     place: { readonly sequence: number; readonly tally: Tally },
     history: { readonly attempt: number; readonly failures: readonly Failure[] } = FIRST,

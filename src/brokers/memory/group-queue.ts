@@ -1,25 +1,24 @@
 import { PRIORITY_LEVELS } from "../../core/priority.ts";
 import { isWildcard } from "../../core/pattern.ts";
-import { createTally, type Entry, type Tally } from "./entry.ts";
+import { createTally, type Entry, type EntryQueue, type Holder, type Tally } from "./entry.ts";
 import { KeyLocks } from "./key-locks.ts";
 import { Lane } from "./lane.ts";
-import type { MemorySubscription } from "./subscription.ts";
 
 const FIFO_LANE = 0;
 
 /** What one group has waiting for it under one pattern, and the members that share it. */
-export class GroupQueue {
+export class GroupQueue implements EntryQueue {
   /** Null: the private queue of one broadcast subscription. */
   readonly group: string | null;
   readonly pattern: string;
   readonly strict: boolean;
-  readonly members = new Set<MemorySubscription>();
+  readonly members = new Set<Holder>();
   readonly #lanes: (Lane | undefined)[] = [];
   readonly #locks = new KeyLocks();
   readonly #tallies = new Map<string, Tally>();
   readonly #only: Tally | undefined;
   /** Subscriptions waiting in receive, the longest first. */
-  readonly #waiting = new Set<MemorySubscription>();
+  readonly #waiting = new Set<Holder>();
   /** True once its broadcast subscription has closed: what still comes back ends. */
   gone = false;
   /** No lane below this one holds an entry. */
@@ -103,11 +102,11 @@ export class GroupQueue {
     return [...taken, ...this.#locks.takeAll(channel)];
   }
 
-  wait(subscription: MemorySubscription): void {
+  wait(subscription: Holder): void {
     this.#waiting.add(subscription);
   }
 
-  stopWaiting(subscription: MemorySubscription): void {
+  stopWaiting(subscription: Holder): void {
     this.#waiting.delete(subscription);
   }
 

@@ -1,6 +1,5 @@
-import type { Entry } from "./entry.ts";
+import type { Entry, EntryQueue } from "./entry.ts";
 import { pack, unpack, type Packed } from "./pack.ts";
-import type { GroupQueue } from "./group-queue.ts";
 
 const CHUNK = 512;
 /** Full chunks that stay objects: what is likely to be handed out soon. */
@@ -20,7 +19,7 @@ function createChunk(): Chunk {
 
 /** First in, first out, for one priority level of one group. Entries far from the head of a long lane are packed. */
 export class Lane {
-  readonly #queue: GroupQueue;
+  readonly #queue: EntryQueue;
   /** What came back: handed out before everything else, the latest first. */
   #front: Entry[] = [];
   #head: Chunk = createChunk();
@@ -28,7 +27,7 @@ export class Lane {
   #at = 0;
   #chunks = 1;
 
-  constructor(queue: GroupQueue) {
+  constructor(queue: EntryQueue) {
     this.#queue = queue;
   }
 

@@ -1,8 +1,7 @@
 import { createEnvelope, JSON_TYPE, NO_HEADERS, type Envelope } from "../../core/envelope.ts";
 import type { Failure } from "../../core/delivery.ts";
 import { DEFAULT_PRIORITY } from "../../core/priority.ts";
-import { Entry, NO_FAILURES } from "./entry.ts";
-import type { GroupQueue } from "./group-queue.ts";
+import { Entry, NO_FAILURES, type EntryQueue } from "./entry.ts";
 
 type Rest = Omit<Envelope, "body" | "id" | "channel" | "source" | "time" | "correlationId">;
 
@@ -49,7 +48,7 @@ export function pack(entries: readonly Entry[]): Packed {
 }
 
 /** The entries again, in their order. */
-export function unpack(packed: Packed, queue: GroupQueue): Entry[] {
+export function unpack(packed: Packed, queue: EntryQueue): Entry[] {
   const rows = JSON.parse(packed.rows.toString()) as Row[];
   let offset = 0;
   return rows.map(([sequence, bodyBytes, id, source, time, channel, correlation, extra]) => {

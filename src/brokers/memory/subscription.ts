@@ -2,7 +2,7 @@ import type { Subscription } from "../../core/broker.ts";
 import type { Deadline } from "../../core/deadlines.ts";
 import type { Delivery, Settlement } from "../../core/delivery.ts";
 import { HeraldError } from "../../core/errors.ts";
-import { Entry } from "./entry.ts";
+import { Entry, type EntryQueue, type Holder } from "./entry.ts";
 import type { GroupQueue } from "./group-queue.ts";
 
 interface Waiting {
@@ -18,14 +18,14 @@ export interface SubscriptionHost {
   /** Ends an entry, or puts it back after a delay. */
   settle(entry: Entry, settlement: Settlement): void;
   /** Called once after a batch of settlements. */
-  settled(queue: GroupQueue): void;
+  settled(queue: EntryQueue): void;
   left(subscription: MemorySubscription): void;
 }
 
 const NOTHING: readonly Delivery[] = Object.freeze([]);
 
 /** One member of a group, or one broadcast listener. */
-export class MemorySubscription implements Subscription {
+export class MemorySubscription implements Subscription, Holder {
   readonly queue: GroupQueue;
   readonly #host: SubscriptionHost;
   readonly #prefetch: number;
