@@ -1,7 +1,7 @@
 import type { Broker, StartFrom } from "../core/broker.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Failure } from "../core/delivery.ts";
-import type { Message, PublishOptions } from "../core/message.ts";
+import type { PublishOptions } from "../core/message.ts";
 import type { Handler } from "../core/middleware.ts";
 import type { Inbox } from "../core/store.ts";
 
@@ -50,6 +50,12 @@ export interface PortSubscription {
   readonly id: string;
   readonly channel: string;
   unsubscribe(): Promise<void>;
+}
+
+/** What the suite asks of a request. */
+export interface PortRequestOptions extends PublishOptions {
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
 }
 
 /** One message of a batch. */
@@ -130,29 +136,16 @@ export interface ServicePort {
   publish(channel: string, payload: unknown, options?: PublishOptions): Promise<string>;
   publishBatch(messages: readonly PortBatchMessage[]): Promise<readonly PortBatchResult[]>;
   subscribe(channel: string, handler: Handler, options?: PortSubscribeOptions): Promise<PortSubscription>;
-  /** Messages one by one, settled by whoever iterates. */
-  consume(channel: string, options?: PortSubscribeOptions): AsyncIterable<PortConsumed>;
-  registerCommandHandler(name: string, handler: (input: unknown) => unknown): unknown;
+  registerCommandHandler(name: string, handler: (input: unknown) => unknown): Promise<unknown>;
   sendCommand(
     agentId: string,
     command: string,
     input: unknown,
-    options?: { readonly timeoutMs?: number },
+    options?: PortRequestOptions,
   ): Promise<unknown>;
   /** Resolves to what the handler of `channel` returned. */
-  request(
-    channel: string,
-    payload: unknown,
-    options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
-  ): Promise<unknown>;
+  request(channel: string, payload: unknown, options?: PortRequestOptions): Promise<unknown>;
   readonly deadLetters: PortDeadLetters;
   getMetrics(): PortMetrics;
   getHealth(): Promise<{ readonly status: string }>;
-}
-
-/** One message of {@link ServicePort.consume}. */
-export interface PortConsumed {
-  readonly message: Message;
-  ack(): unknown;
-  nack(options?: { readonly delayMs?: number; readonly requeue?: boolean }): unknown;
 }

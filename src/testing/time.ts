@@ -5,11 +5,13 @@ import { FakeClock, settlePromises } from "./fake-clock.ts";
 export interface TestTime {
   readonly clock: Clock;
   readonly isStepped: boolean;
+  /** How long something that must come is waited for, unless said otherwise. Default 10,000. */
+  readonly patienceMs: number;
   /** Lets `ms` pass. */
   elapse(ms: number): Promise<void>;
   /** Resolves with what the promise resolves to, letting as much time pass as that takes. */
   drive<T>(promise: Promise<T>): Promise<T>;
-  /** Resolves once `condition` holds. Rejects after `withinMs` with an error that names `what` was waited for. */
+  /** Resolves once `condition` holds. Rejects after `withinMs`, `patienceMs` unless said otherwise, with an error that names `what` was waited for. */
   until(
     condition: () => boolean | Promise<boolean>,
     what: string | (() => string),
@@ -17,15 +19,20 @@ export interface TestTime {
   ): Promise<void>;
 }
 
-const DEFAULT_WITHIN_MS = 10_000;
+const PATIENCE_MS = 10_000;
 // Rounds of promises that a condition gets before time moves on.
-const PATIENCE = 8;
+const ROUNDS = 8;
 const POLL_MS = 2;
 
 /** The machine's time. Conditions are looked at again after every turn of the event loop, then every few milliseconds. */
 export class RealTime implements TestTime {
   readonly clock = systemClock;
   readonly isStepped = false;
+  readonly patienceMs: number;
+
+  constructor(options: { readonly patienceMs?: number } = {}) {
+    this.patienceMs = options.patienceMs ?? PATIENCE_MS;
+  }
 
   elapse(ms: number): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, ms));
@@ -38,12 +45,12 @@ export class RealTime implements TestTime {
   async until(
     condition: () => boolean | Promise<boolean>,
     what: string | (() => string),
-    withinMs: number = DEFAULT_WITHIN_MS,
+    withinMs: number = this.patienceMs,
   ): Promise<void> {
     const endsAt = this.clock.monotonic() + withinMs;
     for (let round = 0; !(await condition()); round++) {
       if (this.clock.monotonic() > endsAt) throw timedOut(what, withinMs);
-      if (round < PATIENCE) await settlePromises();
+      if (round < ROUNDS) await settlePromises();
       else await this.elapse(POLL_MS);
     }
   }
@@ -53,9 +60,11 @@ export class RealTime implements TestTime {
 export class SteppedTime implements TestTime {
   readonly clock: FakeClock;
   readonly isStepped = true;
+  readonly patienceMs: number;
 
-  constructor(clock: FakeClock) {
+  constructor(clock: FakeClock, options: { readonly patienceMs?: number } = {}) {
     this.clock = clock;
+    this.patienceMs = options.patienceMs ?? PATIENCE_MS;
   }
 
   elapse(ms: number): Promise<void> {
@@ -73,7 +82,7 @@ export class SteppedTime implements TestTime {
   async until(
     condition: () => boolean | Promise<boolean>,
     what: string | (() => string),
-    withinMs: number = DEFAULT_WITHIN_MS,
+    withinMs: number = this.patienceMs,
   ): Promise<void> {
     const endsAt = this.clock.monotonic() + withinMs;
     while (!(await this.#settlesInto(condition))) {
@@ -85,7 +94,7 @@ export class SteppedTime implements TestTime {
   }
 
   async #settlesInto(condition: () => boolean | Promise<boolean>): Promise<boolean> {
-    for (let round = 0; round < PATIENCE; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       if (await condition()) return true;
       await settlePromises();
     }

@@ -19,7 +19,7 @@ export interface CheckOptions {
   readonly complete?: boolean;
   /** False: losses are allowed if the product reports exactly that many. Default true. */
   readonly durable?: boolean;
-  /** Default 0. */
+  /** Default 0.01: what sums of fractions of a millisecond lose. */
   readonly earlyToleranceMs?: number;
   /** Default 50. */
   readonly expiryToleranceMs?: number;
@@ -47,7 +47,7 @@ export function checkSettings(options: CheckOptions): CheckSettings {
     maxAttempts: Infinity,
     complete: true,
     durable: true,
-    earlyToleranceMs: 0,
+    earlyToleranceMs: 0.01,
     expiryToleranceMs: 50,
     publishTimeoutMs: Infinity,
     healWithinMs: Infinity,

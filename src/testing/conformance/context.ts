@@ -7,7 +7,7 @@ import { FlakyBroker } from "../flaky-broker.ts";
 import { randomInt, seededRandom, type Random } from "../random.ts";
 import type { ServicePortOptions } from "../service-port.ts";
 import type { TestTime } from "../time.ts";
-import { RecordedBroker, type Counters } from "./recorded-broker.ts";
+import { RecordedBroker, type CaseRecords } from "./recorded-broker.ts";
 import { RecordedService } from "./recorded-service.ts";
 import { SharedBroker } from "./shared-broker.ts";
 import type { Bounds, ConformanceCase, Harness, Need } from "./types.ts";
@@ -31,7 +31,6 @@ export type CaseServiceOptions = Partial<Omit<ServicePortOptions, "broker" | "cl
 };
 
 const BODY = new TextEncoder().encode('{"n":1}');
-const RECEIVE_WITHIN_MS = 10_000;
 
 /** Everything a case may use: a broker that is open and recorded, services over it, names, time, and what to wait for. */
 export class CaseContext {
@@ -45,7 +44,7 @@ export class CaseContext {
   readonly unitMs: number;
   readonly #parts: CaseParts;
   readonly #run: string;
-  readonly #counters: Counters = { batches: 0, consumers: 0 };
+  readonly #records: CaseRecords;
   readonly #ids = new Map<string, number>();
   readonly #channels = new Set<string>();
   readonly #services: RecordedService[] = [];
@@ -57,7 +56,14 @@ export class CaseContext {
     this.harness = parts.harness;
     this.time = parts.time;
     this.history = new History(parts.time.clock);
-    this.broker = new RecordedBroker(parts.broker, this.history, this.#counters);
+    this.#records = {
+      history: this.history,
+      published: new Set(),
+      hashedAsMessage: new Set(),
+      batches: 0,
+      consumers: 0,
+    };
+    this.broker = new RecordedBroker(parts.broker, this.#records);
     this.random = seededRandom(parts.seed);
     this.unitMs = parts.time.isStepped ? 1000 : 60;
     this.#run = `${Date.now().toString(36)}${randomInt(Math.random, 36 ** 4).toString(36)}`;
@@ -138,7 +144,7 @@ export class CaseContext {
   async take(
     subscription: Subscription,
     count: number,
-    withinMs: number = RECEIVE_WITHIN_MS,
+    withinMs: number = this.time.patienceMs,
   ): Promise<Delivery[]> {
     const taken: Delivery[] = [];
     const endsAt = this.time.clock.monotonic() + withinMs;
@@ -151,7 +157,7 @@ export class CaseContext {
   async drain(subscription: Subscription, count: number, portion = 100): Promise<Delivery[]> {
     const taken: Delivery[] = [];
     while (taken.length < count) {
-      const endsAt = this.time.clock.monotonic() + RECEIVE_WITHIN_MS;
+      const endsAt = this.time.clock.monotonic() + this.time.patienceMs;
       const deliveries = await this.#some(subscription, Math.min(portion, count - taken.length), endsAt);
       await this.ack(subscription, deliveries);
       taken.push(...deliveries);
@@ -187,7 +193,7 @@ export class CaseContext {
     const broker = await harness.create(bounds === undefined ? clock : { ...clock, bounds });
     await this.time.drive(broker.open());
     this.#others.push(broker);
-    return new RecordedBroker(broker, this.history, this.#counters);
+    return new RecordedBroker(broker, this.#records);
   }
 
   /** The case's broker, failing on a script; every fault that strikes is written into the history. */
@@ -201,16 +207,10 @@ export class CaseContext {
   async service(options: CaseServiceOptions = {}): Promise<RecordedService> {
     const { faulty, ...rest } = options;
     const agentId = rest.agentId ?? this.agent();
-    const broker = new SharedBroker(faulty ?? this.#parts.broker, this.capabilities, this.history);
+    const broker = new SharedBroker(faulty ?? this.#parts.broker, this.capabilities, this.#records);
     const { clock } = this.time;
     const port = this.harness.createService({ ...rest, agentId, broker, clock });
-    const recorder = {
-      history: this.history,
-      clock,
-      counters: this.#counters,
-      agentId,
-      nextId: () => this.nextId(),
-    };
+    const recorder = { records: this.#records, clock, agentId, nextId: () => this.nextId() };
     const service = new RecordedService(port, recorder);
     await this.time.drive(port.start());
     this.#services.push(service);
@@ -238,18 +238,27 @@ export class CaseContext {
 
   /** For the runner: records what lies in the dead letters, stops every service, closes every broker. */
   async finish(): Promise<void> {
-    const service = this.#services.at(-1);
-    if (service !== undefined && this.has("admin")) {
-      service.recordDeadLetters(await this.time.drive(service.deadLetters([...this.#channels])));
-    }
-    for (const { port } of this.#services) await this.time.drive(port.stop());
+    if (this.has("admin")) await this.#recordDeadLetters();
+    for (const { port } of this.#services) await this.time.drive(port.stop({ gracePeriodMs: this.unitMs }));
     for (const broker of [...this.#others, this.#parts.broker]) await this.time.drive(broker.close());
+  }
+
+  /** Through any service that still runs. */
+  async #recordDeadLetters(): Promise<void> {
+    for (const service of this.#services.toReversed()) {
+      try {
+        service.recordDeadLetters(await this.time.drive(service.deadLetters([...this.#channels])));
+        return;
+      } catch (error) {
+        if ((error as { code?: string }).code !== "CLOSED") throw error;
+      }
+    }
   }
 
   async #some(subscription: Subscription, most: number, endsAt: number): Promise<readonly Delivery[]> {
     const leftMs = endsAt - this.time.clock.monotonic();
     const deliveries = leftMs <= 0 ? [] : await this.receive(subscription, most, leftMs);
     if (deliveries.length > 0 || leftMs > 0) return deliveries;
-    throw new Error(`Waited ${RECEIVE_WITHIN_MS} ms for up to ${most} deliveries more, and none came.`);
+    throw new Error(`Waited ${this.time.patienceMs} ms for up to ${most} deliveries more, and none came.`);
   }
 }

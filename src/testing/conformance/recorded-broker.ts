@@ -20,29 +20,37 @@ export function failedPublish(id: string, error: HeraldError): HistoryEntry {
   return { type: INDETERMINATE.has(error.code) ? "pub.info" : "pub.fail", id, code: error.code };
 }
 
-/** Counts what makes names unique within one case. */
-export interface Counters {
+/** What the recorders of one case share. */
+export interface CaseRecords {
+  readonly history: History;
+  /** Ids that were published through a recorder. */
+  readonly published: Set<string>;
+  /** Those of them whose content was hashed as a message, not as an envelope. */
+  readonly hashedAsMessage: Set<string>;
   batches: number;
   consumers: number;
 }
 
 /** Writes everything that passes between a case and its broker into the history: handing out is starting, acking is the effect. */
 export class RecordedBroker extends BrokerWrapper {
+  readonly #records: CaseRecords;
   readonly #history: History;
-  readonly #counters: Counters;
 
-  constructor(inner: Broker, history: History, counters: Counters) {
+  constructor(inner: Broker, records: CaseRecords) {
     super(inner);
-    this.#history = history;
-    this.#counters = counters;
+    this.#records = records;
+    this.#history = records.history;
   }
 
   override async publish(
     envelopes: readonly Envelope[],
     options?: BrokerPublishOptions,
   ): Promise<readonly PublishResult[]> {
-    const batch = ++this.#counters.batches;
-    for (const envelope of envelopes) this.#history.add(invocation(envelope, batch));
+    const batch = ++this.#records.batches;
+    for (const envelope of envelopes) {
+      this.#records.published.add(envelope.id);
+      this.#history.add(invocation(envelope, batch));
+    }
     try {
       const results = await this.inner.publish(envelopes, options);
       for (const [at, envelope] of envelopes.entries()) this.#answered(envelope, results[at]);
@@ -55,7 +63,7 @@ export class RecordedBroker extends BrokerWrapper {
 
   override async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
     const subscription = await this.inner.subscribe(spec);
-    const consumer = `consumer-${++this.#counters.consumers}`;
+    const consumer = `consumer-${++this.#records.consumers}`;
     const group = spec.group ?? `broadcast:${consumer}`;
     const from = spec.from === "earliest" ? "earliest" : "new";
     this.#history.add({ type: "subscribe", group, pattern: spec.pattern, from });

@@ -2,7 +2,7 @@ import { isHeraldError, toHeraldError } from "../../core/errors.ts";
 import type { Message, PublishOptions } from "../../core/message.ts";
 import type { Handler, HandlerContext } from "../../core/middleware.ts";
 import type { Clock } from "../../core/clock.ts";
-import type { DeadLetterCause, History, HistoryEntry } from "../checker/history.ts";
+import type { DeadLetterCause, HistoryEntry } from "../checker/history.ts";
 import type {
   PortBatchMessage,
   PortBatchResult,
@@ -13,13 +13,12 @@ import type {
   ServicePort,
 } from "../service-port.ts";
 import { hashMessage } from "./hash.ts";
-import { failedPublish, type Counters } from "./recorded-broker.ts";
+import { failedPublish, type CaseRecords } from "./recorded-broker.ts";
 
-/** Where a service's doings are written. */
+/** What a service's recorder knows. */
 export interface ServiceRecorder {
-  readonly history: History;
+  readonly records: CaseRecords;
   readonly clock: Clock;
-  readonly counters: Counters;
   readonly agentId: string;
   /** The next id of this case: `writer-counter`. */
   readonly nextId: () => string;
@@ -45,7 +44,10 @@ export class RecordedService {
 
   /** Publishes under an id of the case, unless the options name one. */
   async publish(channel: string, payload: unknown, options: PublishOptions = {}): Promise<string> {
-    const { history, nextId } = this.#recorder;
+    const {
+      records: { history },
+      nextId,
+    } = this.#recorder;
     const id = options.id ?? nextId();
     history.add(this.#invocation(id, { channel, payload, options }));
     try {
@@ -60,8 +62,9 @@ export class RecordedService {
 
   /** Publishes a batch; results are recorded one by one. */
   async publishBatch(messages: readonly PortBatchMessage[]): Promise<readonly PortBatchResult[]> {
-    const { history, nextId, counters } = this.#recorder;
-    const batch = ++counters.batches;
+    const { records, nextId } = this.#recorder;
+    const { history } = records;
+    const batch = ++records.batches;
     const named = messages.map((message) => ({
       ...message,
       options: { ...message.options, id: message.options?.id ?? nextId() },
@@ -82,8 +85,9 @@ export class RecordedService {
     handler: Handler,
     options: PortSubscribeOptions = {},
   ): Promise<PortSubscription> {
-    const { history, agentId, counters } = this.#recorder;
-    const consumer = `consumer-${++counters.consumers}`;
+    const { records, agentId } = this.#recorder;
+    const { history } = records;
+    const consumer = `consumer-${++records.consumers}`;
     const group = options.group === undefined ? agentId : (options.group ?? `broadcast:${consumer}`);
     const manual = options.ack === "manual";
     const subscription = await this.port.subscribe(
@@ -114,7 +118,12 @@ export class RecordedService {
   recordDeadLetters(letters: readonly PortDeadLetter[]): void {
     for (const letter of letters) {
       const cause = CAUSES[letter.code] ?? "undecodable";
-      this.#recorder.history.add({ type: "dlq", id: letter.id, group: letter.group ?? "broadcast", cause });
+      this.#recorder.records.history.add({
+        type: "dlq",
+        id: letter.id,
+        group: letter.group ?? "broadcast",
+        cause,
+      });
     }
   }
 
@@ -125,7 +134,7 @@ export class RecordedService {
     });
     this.recordDeadLetters(letters);
     for (const { id, group } of letters)
-      this.#recorder.history.add({ type: "replay", id, group: group ?? "broadcast" });
+      this.#recorder.records.history.add({ type: "replay", id, group: group ?? "broadcast" });
     return this.port.deadLetters.redrive(which);
   }
 
@@ -133,20 +142,13 @@ export class RecordedService {
     handler: Handler,
     run: { readonly group: string; readonly consumer: string; readonly manual: boolean },
   ): Handler {
-    const { history } = this.#recorder;
+    const { history, hashedAsMessage } = this.#recorder.records;
     return async (message, context) => {
       const { id, channel, metadata } = message;
       if (metadata.replyTo !== undefined || channel.startsWith("dlq.")) return handler(message, context);
       const { group, consumer } = run;
-      history.add({
-        type: "start",
-        id,
-        group,
-        attempt: context.attempt,
-        consumer,
-        channel,
-        hash: hashOf(message),
-      });
+      const hash = hashedAsMessage.has(id) ? { hash: hashOf(message) } : {};
+      history.add({ type: "start", id, group, attempt: context.attempt, consumer, channel, ...hash });
       try {
         const result: unknown = await handler(
           message,
@@ -164,6 +166,8 @@ export class RecordedService {
   #invocation(id: string, message: PortBatchMessage): HistoryEntry & { readonly type: "pub.invoke" } {
     const { channel, payload, options = {} } = message;
     const now = this.#recorder.clock.now();
+    this.#recorder.records.published.add(id);
+    this.#recorder.records.hashedAsMessage.add(id);
     return {
       type: "pub.invoke",
       id,

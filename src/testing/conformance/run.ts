@@ -16,6 +16,8 @@ export interface RunOptions {
   readonly onResult?: (result: CaseResult) => void;
   /** Stops at the first case that fails. */
   readonly bail?: boolean;
+  /** Cases that this accepts are run before the others. */
+  readonly first?: (id: string) => boolean;
 }
 
 const TIMEOUT_MS = 60_000;
@@ -25,8 +27,7 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
   const seed = harness.seed ?? Date.now() % 2 ** 32;
   const probe = await probeAbilities(harness);
   const cases: CaseResult[] = [];
-  for (const one of CASES) {
-    if (options.only?.(one.id) === false) continue;
+  for (const one of inOrder(options)) {
     const result = await runCase({ ...harness, seed }, one);
     cases.push(result);
     options.onResult?.(result);
@@ -45,6 +46,11 @@ export async function runConformance(harness: Harness, options: RunOptions = {})
     traits: traitsOf(probe.abilities),
     seed,
   };
+}
+
+function inOrder({ only = () => true, first = () => true }: RunOptions): ConformanceCase[] {
+  const chosen = CASES.filter(({ id }) => only(id));
+  return [...chosen.filter(({ id }) => first(id)), ...chosen.filter(({ id }) => !first(id))];
 }
 
 /** What the broker can do, found by opening one. */
@@ -87,8 +93,7 @@ async function prepare(
   harness: Harness,
   one: ConformanceCase,
 ): Promise<CaseContext | { readonly lacks: Need }> {
-  const time: TestTime =
-    one.stepped === true && harness.clock !== undefined ? new SteppedTime(harness.clock()) : new RealTime();
+  const time = timeOf(harness, one);
   const bounds =
     one.bounds === undefined || harness.traits?.includes("bounded") !== true ? {} : { bounds: one.bounds };
   const broker = await harness.create({ ...bounds, ...(time.isStepped ? { clock: time.clock } : {}) });
@@ -108,6 +113,13 @@ async function prepare(
     time,
     seed: harness.seed ?? 1,
   });
+}
+
+function timeOf({ clock, patienceMs }: Harness, one: ConformanceCase): TestTime {
+  const options = patienceMs === undefined ? {} : { patienceMs };
+  return one.stepped === true && clock !== undefined
+    ? new SteppedTime(clock(), options)
+    : new RealTime(options);
 }
 
 /** Runs the case and its end; what went wrong, in words. */

@@ -1,7 +1,7 @@
 import type { Broker, Capabilities, Subscription, SubscriptionSpec } from "../../core/broker.ts";
 import type { Delivery, Settlement } from "../../core/delivery.ts";
 import { BrokerWrapper, SubscriptionWrapper } from "../broker-wrapper.ts";
-import type { History } from "../checker/history.ts";
+import type { CaseRecords } from "./recorded-broker.ts";
 
 /**
  * An open broker as it is lent to a service: opening gives what opening gave, closing leaves it open for the others.
@@ -9,13 +9,13 @@ import type { History } from "../checker/history.ts";
  */
 export class SharedBroker extends BrokerWrapper {
   readonly #capabilities: Capabilities;
-  readonly #history: History;
+  readonly #records: CaseRecords;
   #broadcasts = 0;
 
-  constructor(inner: Broker, capabilities: Capabilities, history: History) {
+  constructor(inner: Broker, capabilities: Capabilities, records: CaseRecords) {
     super(inner);
     this.#capabilities = capabilities;
-    this.#history = history;
+    this.#records = records;
   }
 
   override open(): Promise<Capabilities> {
@@ -27,7 +27,7 @@ export class SharedBroker extends BrokerWrapper {
     return new SharedSubscription(
       subscription,
       spec.group ?? `broadcast:${++this.#broadcasts}`,
-      this.#history,
+      this.#records,
     );
   }
 
@@ -38,16 +38,18 @@ export class SharedBroker extends BrokerWrapper {
 
 class SharedSubscription extends SubscriptionWrapper {
   readonly #group: string;
-  readonly #history: History;
+  readonly #records: CaseRecords;
 
-  constructor(inner: Subscription, group: string, history: History) {
+  constructor(inner: Subscription, group: string, records: CaseRecords) {
     super(inner);
     this.#group = group;
-    this.#history = history;
+    this.#records = records;
   }
 
   override async settle(settlements: readonly Settlement[]): Promise<void> {
-    const visible = settlements.filter(({ kind, delivery }) => kind !== "extend" && isRecorded(delivery));
+    const visible = settlements.filter(
+      ({ kind, delivery }) => kind !== "extend" && this.#isRecorded(delivery),
+    );
     for (const settlement of visible) this.#before(settlement);
     let arrived: "ack.ok" | "ack.info" = "ack.info";
     try {
@@ -56,7 +58,7 @@ class SharedSubscription extends SubscriptionWrapper {
     } finally {
       for (const { kind, delivery } of visible) {
         if (kind === "ack" || arrived === "ack.info")
-          this.#history.add({ type: arrived, id: delivery.envelope.id, group: this.#group });
+          this.#records.history.add({ type: arrived, id: delivery.envelope.id, group: this.#group });
       }
     }
   }
@@ -64,15 +66,11 @@ class SharedSubscription extends SubscriptionWrapper {
   #before(settlement: Settlement): void {
     if (settlement.kind !== "nack" && settlement.kind !== "release") return;
     const { kind, delivery, delayMs } = settlement;
-    this.#history.add({ type: kind, id: delivery.envelope.id, group: this.#group, delayMs });
+    this.#records.history.add({ type: kind, id: delivery.envelope.id, group: this.#group, delayMs });
   }
-}
 
-/** Replies, requests and dead letters live beside the messages that a case counts. */
-function isRecorded({ envelope }: Delivery): boolean {
-  return (
-    envelope.replyTo === undefined &&
-    !envelope.channel.startsWith("dlq.") &&
-    !envelope.channel.startsWith("reply.")
-  );
+  /** Requests, replies and dead letters pass beside the messages that a case counts. */
+  #isRecorded({ envelope }: Delivery): boolean {
+    return this.#records.published.has(envelope.id) && !envelope.channel.startsWith("dlq.");
+  }
 }

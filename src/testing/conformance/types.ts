@@ -76,6 +76,8 @@ export interface Harness {
   readonly dedupeWindowMs?: number;
   /** Share of the reference's message counts: 1 is all of them. Default 1. */
   readonly scale?: number;
+  /** How long a case waits for something that must come. Default 10,000. */
+  readonly patienceMs?: number;
   /** Repeats the random choices of a run. Default: the time. */
   readonly seed?: number;
 }
