@@ -1,0 +1,4 @@
+// Temporary placeholder by the lead: overwrite.
+export function manifestError(_report: unknown): Error {
+  return new Error("not yet");
+}
