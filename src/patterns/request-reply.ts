@@ -46,6 +46,7 @@ export class Requester {
   readonly #pending = new Map<string, Pending>();
   readonly #deadlines: Deadlines<string>;
   #listening: Promise<void> | undefined;
+  #ready = false;
   #closed = false;
 
   constructor(options: RequesterOptions) {
@@ -62,22 +63,13 @@ export class Requester {
    * Resolves with the reply's payload. Rejects with RequestTimeoutError, NoResponderError, CommandError (the responder
    * failed; its code), `CANCELLED` (the signal fired), `CLOSED`, or what publishing rejects with.
    */
-  async request(channel: string, payload: unknown, options: RequestOptions = {}): Promise<unknown> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, ...publishOptions } = options;
-    if (!(timeoutMs > 0)) throw new HeraldError("INVALID_ARGUMENT", `timeoutMs must be above 0, not ${timeoutMs}.`, { details: { field: "timeoutMs" } });
-    if (signal?.aborted === true) throw cancelled(signal);
-    await (this.#listening ??= this.#options.listen((message) => this.#onReply(message)));
-    if (this.#closed) throw closed();
-    const id = options.id ?? createId(this.#options.clock.now());
-    if (this.#pending.has(id)) throw new HeraldError("ALREADY_EXISTS", `A request with the id '${id}' waits for its reply already.`);
-    const reply = this.#wait(id, { channel, timeoutMs, signal });
-    this.#options.publish(channel, payload, { type: "query", ...publishOptions, id, replyTo: this.#options.replyChannel }).then(
-      (published) => {
-        if (published.matched === 0) this.#end(id)?.reject(new NoResponderError(channel));
-      },
-      (error: HeraldError) => this.#end(id)?.reject(error),
-    );
-    return reply;
+  request(channel: string, payload: unknown, options: RequestOptions = {}): Promise<unknown> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+    if (!(timeoutMs > 0)) return Promise.reject(wrongTimeout(timeoutMs));
+    if (signal?.aborted === true) return Promise.reject(cancelled(signal));
+    if (this.#ready) return this.#ask(channel, payload, options);
+    this.#listening ??= this.#options.listen((message) => this.#onReply(message)).then(() => void (this.#ready = true));
+    return this.#listening.then(() => this.#ask(channel, payload, options));
   }
 
   /** Rejects every waiting request with `CLOSED`. */
@@ -85,6 +77,22 @@ export class Requester {
     this.#closed = true;
     for (const id of [...this.#pending.keys()]) this.#end(id)?.reject(closed());
     this.#deadlines.clear();
+  }
+
+  #ask(channel: string, payload: unknown, options: RequestOptions): Promise<unknown> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, ...publishOptions } = options;
+    if (this.#closed) return Promise.reject(closed());
+    const id = options.id ?? createId(this.#options.clock.now());
+    if (this.#pending.has(id)) return Promise.reject(alreadyWaits(id));
+    const reply = this.#wait(id, { channel, timeoutMs, signal });
+    const request = { type: "query", ...publishOptions, id, replyTo: this.#options.replyChannel };
+    this.#options.publish(channel, payload, request).then(
+      (published) => {
+        if (published.matched === 0) this.#end(id)?.reject(new NoResponderError(channel));
+      },
+      (error: HeraldError) => this.#end(id)?.reject(error),
+    );
+    return reply;
   }
 
   #wait(id: string, asked: { readonly channel: string; readonly timeoutMs: number; readonly signal: AbortSignal | undefined }): Promise<unknown> {
@@ -164,6 +172,14 @@ function commandError(code: string, payload: unknown): CommandError {
   const error = (payload as { error?: { message?: unknown; details?: unknown } } | null)?.error;
   const message = typeof error?.message === "string" ? error.message : `The responder failed with ${code}.`;
   return new CommandError(code, message);
+}
+
+function wrongTimeout(timeoutMs: number): HeraldError {
+  return new HeraldError("INVALID_ARGUMENT", `timeoutMs must be above 0, not ${timeoutMs}.`, { details: { field: "timeoutMs" } });
+}
+
+function alreadyWaits(id: string): HeraldError {
+  return new HeraldError("ALREADY_EXISTS", `A request with the id '${id}' waits for its reply already: choose another id.`);
 }
 
 function cancelled(signal: AbortSignal): HeraldError {

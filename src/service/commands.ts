@@ -10,8 +10,8 @@ export type CommandHandler<Input = unknown, Output = unknown> = (input: Input, m
 
 interface Command {
   readonly run: CommandHandler<never>;
-  readonly checkInput: (value: unknown) => unknown;
-  readonly checkOutput: (value: unknown) => unknown;
+  readonly checkInput: ((value: unknown) => unknown) | undefined;
+  readonly checkOutput: ((value: unknown) => unknown) | undefined;
 }
 
 const NAME = /^[A-Za-z0-9_:-]{1,64}$/;
@@ -59,10 +59,11 @@ export class Commands {
     const name = message.channel.slice(message.channel.lastIndexOf(".") + 1);
     const command = this.#commands.get(name);
     if (command === undefined) throw this.#unknown(name);
-    const input = await command.checkInput(message.payload);
-    const output: unknown = await command.run(input as never, message, context);
+    const { run, checkInput, checkOutput } = command;
+    const input = checkInput === undefined ? message.payload : await checkInput(message.payload);
     // A caller waits for an answer, also where there is nothing to say.
-    return (await command.checkOutput(output ?? null)) ?? null;
+    const output: unknown = (await run(input as never, message, context)) ?? null;
+    return checkOutput === undefined ? output : ((await checkOutput(output)) ?? null);
   };
 
   #unknown(name: string): HeraldError {

@@ -75,9 +75,9 @@ export function incomingCheck(schema: SchemaLike | undefined, name: string): ((m
   };
 }
 
-/** A check of one value, for command input and output. */
-export function valueCheck(schema: SchemaLike | undefined, name: string): (value: unknown) => unknown {
-  if (schema === undefined) return (value) => value;
+/** A check of one value, for command input and output; undefined without a schema. It gives the value, perhaps later. */
+export function valueCheck(schema: SchemaLike | undefined, name: string): ((value: unknown) => unknown) | undefined {
+  if (schema === undefined) return undefined;
   const validator = compileSchema(schema, { name });
   return (value) => {
     const result = validator.validate(value);

@@ -68,8 +68,9 @@ export class Runtime {
 
   /** As {@link publish}, at once even inside an exactly-once handler, resolving with what the broker said. */
   async send(channel: string, payload: unknown, options: PublishOptions): Promise<Published> {
-    const checked: unknown = await this.#contract.check(channel, payload);
-    return this.publisher.send(this.#compose(channel, checked, options), this.#dedupe(options));
+    const checked = this.#contract.check(channel, payload);
+    const accepted: unknown = checked instanceof Promise ? await checked : checked;
+    return this.publisher.send(this.#compose(channel, accepted, options), this.#dedupe(options));
   }
 
   /** Publishes what an exactly-once handler left; rejects unless the broker took all of it. */
@@ -81,7 +82,7 @@ export class Runtime {
   #publishChecked(channel: string, payload: unknown, options: PublishOptions): Promise<string> {
     const envelope = this.#compose(channel, payload, options);
     const outbox = currentDelivery.getStore()?.outbox;
-    if (outbox === undefined) return this.publisher.publish(envelope, this.#dedupe(options));
+    if (outbox === undefined || outbox.sealed) return this.publisher.publish(envelope, this.#dedupe(options));
     outbox.envelopes.push(envelope);
     return Promise.resolve(envelope.id);
   }

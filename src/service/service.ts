@@ -178,14 +178,14 @@ export class MessagingService implements AsyncDisposable {
   }
 
   /** Publishes and resolves with the payload of the first reply. Rejects as {@link sendCommand} does. */
-  async request<Output = unknown>(channel: string, payload: unknown, options: RequestOptions = {}): Promise<Output> {
-    this.#running();
+  request<Output = unknown>(channel: string, payload: unknown, options: RequestOptions = {}): Promise<Output> {
+    if (this.#runtime === undefined) return Promise.reject(notRunning(this.agentId));
     this.#requester ??= this.#createRequester();
-    return (await this.#requester.request(channel, payload, options)) as Output;
+    return this.#requester.request(channel, payload, options) as Promise<Output>;
   }
 
   /** Answers a message by hand, for handlers that do not return their reply. `INVALID_ARGUMENT` when it wants none. */
-  async reply(message: Message, payload: unknown, headers?: Readonly<Record<string, string>>): Promise<string> {
+  reply(message: Message, payload: unknown, headers?: Readonly<Record<string, string>>): Promise<string> {
     const { replyTo, correlationId } = message.metadata;
     return this.publish(replyTo ?? "", payload, {
       type: "reply",

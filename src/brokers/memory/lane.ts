@@ -1,9 +1,9 @@
 import type { Entry, EntryQueue } from "./entry.ts";
 import { pack, unpack, type Packed } from "./pack.ts";
 
-const CHUNK = 512;
+const CHUNK = 2048;
 /** Full chunks that stay objects: what is likely to be handed out soon. */
-const LOOSE_CHUNKS = 64;
+const LOOSE_CHUNKS = 2;
 
 interface Chunk {
   entries: Entry[];

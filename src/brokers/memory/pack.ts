@@ -3,6 +3,9 @@ import type { Failure } from "../../core/delivery.ts";
 import { DEFAULT_PRIORITY } from "../../core/priority.ts";
 import { Entry, NO_FAILURES, type EntryQueue } from "./entry.ts";
 
+/** Times are kept to the microsecond. */
+const MICROS = 1000;
+
 type Rest = Omit<Envelope, "body" | "id" | "channel" | "source" | "time" | "correlationId">;
 
 interface Extra {
@@ -11,22 +14,31 @@ interface Extra {
   readonly failures?: readonly Failure[];
 }
 
-/** Most messages are plain: five values say all but their body. */
+/** Most messages are plain: a few short values say all but their body. Numbers and names are set against the first row's. */
 type Row = readonly [
   sequence: number,
   bodyBytes: number,
   id: string,
-  source: string,
   time: number,
-  channel: string,
+  source: string | 0,
+  channel: string | 0,
   correlationId: string | 0,
   extra?: Extra,
 ];
 
 /** A run of waiting entries as two buffers: a deep backlog then costs its bytes, not its objects. */
 export interface Packed {
+  readonly first: First;
   readonly rows: Buffer;
   readonly bodies: Buffer;
+}
+
+/** What the rows of a run have in common, or nearly. */
+interface First {
+  readonly sequence: number;
+  readonly time: number;
+  readonly source: string;
+  readonly channel: string;
 }
 
 /** Packs entries whose envelopes nobody else holds. */
@@ -34,39 +46,58 @@ export function pack(entries: readonly Entry[]): Packed {
   let size = 0;
   for (const entry of entries) size += entry.envelope.body.byteLength;
   const bodies = Buffer.allocUnsafeSlow(size);
+  const first = firstOf(entries);
   const rows: Row[] = [];
   let offset = 0;
   for (const entry of entries) {
     bodies.set(entry.envelope.body, offset);
     offset += entry.envelope.body.byteLength;
-    rows.push(rowOf(entry));
+    rows.push(rowOf(entry, first));
   }
   const text = JSON.stringify(rows);
   const packed = Buffer.allocUnsafeSlow(Buffer.byteLength(text));
   packed.write(text);
-  return { rows: packed, bodies };
+  return { first, rows: packed, bodies };
 }
 
 /** The entries again, in their order. */
 export function unpack(packed: Packed, queue: EntryQueue): Entry[] {
   const rows = JSON.parse(packed.rows.toString()) as Row[];
   let offset = 0;
-  return rows.map(([sequence, bodyBytes, id, source, time, channel, correlation, extra]) => {
+  const { first } = packed;
+  return rows.map(([sequence, bodyBytes, id, time, source, channel, correlation, extra]) => {
     const body = packed.bodies.subarray(offset, offset + bodyBytes);
     offset += bodyBytes;
     const correlationId = correlation === 0 ? id : correlation;
-    const envelope = createEnvelope({ ...extra?.rest, id, channel, source, time, body, correlationId: correlationId || undefined });
+    const envelope = createEnvelope({
+      ...extra?.rest,
+      id,
+      channel: channel === 0 ? first.channel : channel,
+      source: source === 0 ? first.source : source,
+      time: first.time + time / MICROS,
+      body,
+      correlationId: correlationId || undefined,
+    });
     const history = { attempt: extra?.attempt ?? 1, failures: extra?.failures ?? NO_FAILURES };
-    return new Entry(queue, envelope, { sequence, tally: queue.tallyOf(channel) }, history);
+    return new Entry(queue, envelope, { sequence: first.sequence + sequence, tally: queue.tallyOf(envelope.channel) }, history);
   });
 }
 
-function rowOf(entry: Entry): Row {
-  const { id, source, time, channel, correlationId, body } = entry.envelope;
+function firstOf(entries: readonly Entry[]): First {
+  const { envelope, sequence } = entries[0] as Entry;
+  return { sequence, time: Math.floor(envelope.time), source: envelope.source, channel: envelope.channel };
+}
+
+function rowOf(entry: Entry, first: First): Row {
+  const { id, correlationId, body } = entry.envelope;
+  const source = entry.envelope.source === first.source ? 0 : entry.envelope.source;
+  const channel = entry.envelope.channel === first.channel ? 0 : entry.envelope.channel;
+  const time = Math.round((entry.envelope.time - first.time) * MICROS);
   const correlation = correlationId === id ? 0 : (correlationId ?? "");
+  const sequence = entry.sequence - first.sequence;
   const extra = extraOf(entry);
-  if (extra === undefined) return [entry.sequence, body.byteLength, id, source, time, channel, correlation];
-  return [entry.sequence, body.byteLength, id, source, time, channel, correlation, extra];
+  if (extra === undefined) return [sequence, body.byteLength, id, time, source, channel, correlation];
+  return [sequence, body.byteLength, id, time, source, channel, correlation, extra];
 }
 
 function extraOf(entry: Entry): Extra | undefined {

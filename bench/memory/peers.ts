@@ -1,0 +1,81 @@
+import { EventEmitter } from "node:events";
+import { createRequire } from "node:module";
+import { startRedis } from "../redis-server.ts";
+import { type Case } from "./cases.ts";
+import { Arrivals, PAYLOAD, pump } from "./service.ts";
+
+const require = createRequire(new URL("../peers/package.json", import.meta.url));
+const HERALD = "whole path, at-least-once";
+
+/** The same number of messages through Node's own emitter: no isolation, no promise, no guarantee. */
+async function eventEmitter(): Promise<number> {
+  const emitter = new EventEmitter();
+  const arrivals = new Arrivals();
+  emitter.on("bench.messages", async () => arrivals.arrived());
+  return await pump(1_000_000, arrivals, async () => emitter.emit("bench.messages", PAYLOAD));
+}
+
+async function emittery(): Promise<number> {
+  const { default: Emittery } = (await import(require.resolve("emittery"))) as { default: new () => EmitteryLike };
+  const emitter = new Emittery();
+  const arrivals = new Arrivals();
+  emitter.on("bench.messages", async () => arrivals.arrived());
+  return await pump(500_000, arrivals, () => emitter.emit("bench.messages", PAYLOAD));
+}
+
+interface EmitteryLike {
+  on(name: string, listener: () => Promise<void>): unknown;
+  emit(name: string, data: unknown): Promise<void>;
+}
+
+async function moleculer(): Promise<number> {
+  const { ServiceBroker } = require("moleculer") as { ServiceBroker: new (options: object) => MoleculerLike };
+  const broker = new ServiceBroker({ logger: false });
+  const arrivals = new Arrivals();
+  broker.createService({ name: "bench", events: { "bench.messages": async () => arrivals.arrived() } });
+  await broker.start();
+  const rate = await pump(500_000, arrivals, () => broker.emit("bench.messages", PAYLOAD));
+  await broker.stop();
+  return rate;
+}
+
+interface MoleculerLike {
+  createService(schema: object): unknown;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  emit(name: string, payload: unknown): Promise<void>;
+}
+
+/** BullMQ as its own benchmark has it: jobs added in bulk, one worker, over a Redis of its own without persistence. */
+async function bullmq(): Promise<number> {
+  await using redis = await startRedis();
+  const { Queue, Worker } = require("bullmq") as BullMq;
+  const connection = { host: "127.0.0.1", port: redis.port, maxRetriesPerRequest: null };
+  const queue = new Queue("bench", { connection });
+  const arrivals = new Arrivals();
+  const worker = new Worker("bench", async () => arrivals.arrived(), { connection, concurrency: 100 });
+  await worker.waitUntilReady();
+  const count = 20_000;
+  const startedAt = performance.now();
+  for (let sent = 0; sent < count; sent += 1000) {
+    await queue.addBulk(Array.from({ length: 1000 }, () => ({ name: "job", data: PAYLOAD, opts: { removeOnComplete: true } })));
+  }
+  await arrivals.reached(count);
+  const rate = (count / (performance.now() - startedAt)) * 1000;
+  await worker.close();
+  await queue.close();
+  return rate;
+}
+
+interface BullMq {
+  readonly Queue: new (name: string, options: object) => { addBulk(jobs: readonly object[]): Promise<unknown>; close(): Promise<void> };
+  readonly Worker: new (name: string, run: () => Promise<void>, options: object) => { waitUntilReady(): Promise<unknown>; close(): Promise<void> };
+}
+
+/** What Herald is set beside, doing the same work in the same run. */
+export const PEERS: readonly Case[] = [
+  { name: "node:events EventEmitter", unit: "messages/s", against: HERALD, run: eventEmitter },
+  { name: "emittery", unit: "messages/s", against: HERALD, run: emittery },
+  { name: "Moleculer local emit", unit: "messages/s", against: HERALD, run: moleculer },
+  { name: "BullMQ addBulk and process (Redis)", unit: "messages/s", against: HERALD, run: bullmq },
+];
