@@ -86,8 +86,9 @@ function chooseId(chosen: string | undefined, time: number, cause: DeliveryConte
     checkId(chosen);
     return chosen;
   }
-  if (cause?.outbox === undefined) return createId(time);
-  return derivedId(`${cause.envelope.id} ${cause.group ?? cause.agentId} ${cause.outbox.envelopes.length}`);
+  const outbox = cause?.outbox;
+  if (outbox === undefined || outbox.sealed) return createId(time);
+  return derivedId(`${cause?.envelope.id} ${outbox.scope} ${outbox.envelopes.length}`);
 }
 
 /** A UUID version 8 (RFC 9562) from a SHA-256 of `seed`. */

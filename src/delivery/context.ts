@@ -11,7 +11,11 @@ export type Decision = { readonly kind: "ack" } | { readonly kind: "nack"; reado
 
 /** Where an exactly-once handler's publishes wait until it has succeeded. */
 export interface Outbox {
+  /** Whose effects these are: part of the ids that they get. */
+  readonly scope: string;
   readonly envelopes: Envelope[];
+  /** True once the handler has succeeded: what is published later must not be left here. */
+  sealed: boolean;
 }
 
 /** One run of a handler: the context it sees, and what the pipeline keeps beside it. */
@@ -53,7 +57,8 @@ export class DeliveryContext implements HandlerContext {
   }
 
   get body(): Uint8Array {
-    return this.delivery.envelope.body;
+    // A copy: a broker in this process gives the same bytes to every group, and a retry or a dead letter needs them again.
+    return new Uint8Array(this.delivery.envelope.body);
   }
 
   get position(): string {

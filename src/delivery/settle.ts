@@ -76,6 +76,7 @@ export class Settler {
         return this.#expired(run, counters);
       case "snoozed":
         counters.snoozed++;
+        if (this.#options.once) counters.discarded++;
         return { kind: "release", delivery, delayMs: outcome.delayMs };
       case "nacked":
         counters.failed++;

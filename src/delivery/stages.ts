@@ -5,10 +5,11 @@ import type { Envelope } from "../core/envelope.ts";
 import { describeThrown, HeraldError, isHeraldError, RejectError, SnoozeError } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Message } from "../core/message.ts";
+import type { GroupCounters } from "../core/meter.ts";
 import type { Handler } from "../core/middleware.ts";
 import { HANDLED, type Outcome } from "../core/outcome.ts";
 import type { Inbox } from "../core/store.ts";
-import { currentDelivery, type DeliveryContext } from "./context.ts";
+import { currentDelivery, type DeliveryContext, type Outbox } from "./context.ts";
 import { REDRIVE_GROUP } from "./dead-letter.ts";
 
 /** How the messages of one subscription are handled; the same for all of them. */
@@ -17,6 +18,10 @@ export interface Handling {
   readonly limits: Limits;
   /** Null for a broadcast. */
   readonly group: string | null;
+  /** Whose effects the inbox tells apart: the group's, or those of this one broadcast subscription. */
+  readonly scope: string;
+  /** The counters of the group on a channel. */
+  readonly counters: (channel: string) => Pick<GroupCounters, "delivered">;
   /** Middleware and handler as one function. */
   readonly handler: Handler;
   readonly filter: ((message: Message) => boolean) | undefined;
@@ -82,30 +87,43 @@ export function handle(run: DeliveryContext, handling: Handling): Promise<unknow
  * after it has succeeded, then the inbox is written: a crash between the two repeats the publishes under the same ids.
  */
 async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox): Promise<void> {
-  const group = handling.group ?? run.agentId;
+  const { scope } = handling;
   const { id } = run.envelope;
-  const state = await inbox.claim(group, id);
+  const state = await inbox.claim(scope, id);
   if (state !== "new") {
     run.outcome = state === "done" ? { kind: "skipped", reason: "duplicate" } : { kind: "snoozed", delayMs: BUSY_DELAY_MS };
     return;
   }
-  run.outbox = { envelopes: [] };
+  const outbox: Outbox = { scope, envelopes: [], sealed: false };
   let committed = false;
   try {
+    checkNotCut(run);
+    run.outbox = outbox;
     await call(run, handling);
     if (conclude(run).kind !== "handled") return;
-    if (run.outbox.envelopes.length > 0) await handling.publishAll(run.outbox.envelopes);
-    if (run.abortedBy !== undefined) throw run.abortedBy;
-    await inbox.commit(group, id);
+    checkNotCut(run);
+    // What is published from here on, by something that the handler left running, goes out by itself.
+    outbox.sealed = true;
+    if (outbox.envelopes.length > 0) await handling.publishAll(outbox.envelopes);
+    checkNotCut(run);
+    // Its effects are made: if its time runs out while the inbox is written, nobody may claim the id again.
+    run.outbox = undefined;
+    await inbox.commit(scope, id);
     committed = true;
   } finally {
-    // An aborted run has lost its claim: the inbox was told when it was aborted.
-    if (!committed && run.abortedBy === undefined) await inbox.abandon(group, id);
+    // A run that was cut short after its claim has lost it: the inbox was told then.
+    if (!committed && (run.abortedBy === undefined || run.outbox === undefined)) await inbox.abandon(scope, id);
   }
+}
+
+/** A run that was cut short is over for everybody else: whatever it still does must have no effect. */
+export function checkNotCut(run: DeliveryContext): void {
+  if (run.abortedBy !== undefined) throw run.abortedBy;
 }
 
 /** Undefined when the handler has ended already. */
 function call(run: DeliveryContext, handling: Handling): Promise<unknown> | undefined {
+  handling.counters(run.envelope.channel).delivered++;
   const result: unknown = currentDelivery.run(run, handling.handler, run.message as Message, run);
   const pending = result instanceof Promise || isThenable(result) ? Promise.resolve(result) : undefined;
   if (!handling.manual) return pending;

@@ -1,9 +1,11 @@
 import { isWildcard } from "../core/pattern.ts";
 import { checkPattern } from "../core/pattern.ts";
-import { HeraldError } from "../core/errors.ts";
+import { HeraldError, showValue } from "../core/errors.ts";
+import { createId } from "../core/ids.ts";
 import { Consumer } from "../delivery/consumer.ts";
 import { retryPolicy } from "../delivery/retry.ts";
 import { Settler } from "../delivery/settle.ts";
+import type { Handling } from "../delivery/stages.ts";
 import { compose } from "../routing/compose.ts";
 import { compileFilter } from "../routing/filter.ts";
 import { requireAbility } from "./check.ts";
@@ -22,7 +24,7 @@ export async function listen(runtime: Runtime, listening: Listening, group: stri
   const concurrency = whole("maxConcurrency", options.maxConcurrency ?? settings.maxConcurrency);
   const prefetch = whole("prefetch", options.prefetch ?? Math.max(settings.prefetch, concurrency));
   const ordering = options.ordering ?? settings.ordering;
-  const handling = handlingOf(runtime, listening, { group, guarantee });
+  const handlerTimeoutMs = aboveZero("handlerTimeoutMs", options.handlerTimeoutMs ?? settings.handlerTimeoutMs);
   const settler = new Settler({
     clock: settings.clock,
     meter: runtime.metrics,
@@ -35,6 +37,7 @@ export async function listen(runtime: Runtime, listening: Listening, group: stri
     once: guarantee === DeliveryGuarantee.AT_MOST_ONCE,
     publish: (envelope) => runtime.publisher.publish(envelope, false),
   });
+  const handling = handlingOf(runtime, listening, { group, guarantee, settler });
   const from = options.from === undefined ? {} : { from: options.from };
   const subscription = await broker.subscribe({ pattern, group, prefetch, ordering, ...from });
   const consumer = new Consumer({
@@ -44,7 +47,7 @@ export async function listen(runtime: Runtime, listening: Listening, group: stri
     settler,
     concurrency,
     prefetch,
-    handlerTimeoutMs: options.handlerTimeoutMs ?? settings.handlerTimeoutMs,
+    handlerTimeoutMs,
     ackFirst: guarantee === DeliveryGuarantee.AT_MOST_ONCE,
   });
   consumer.start();
@@ -56,13 +59,16 @@ interface Chosen {
   readonly guarantee: DeliveryGuarantee;
 }
 
-function handlingOf(runtime: Runtime, listening: Listening, { group, guarantee }: Chosen) {
+function handlingOf(runtime: Runtime, listening: Listening, chosen: Chosen & { readonly settler: Settler }): Handling {
   const { options, pattern, middlewares, handler } = listening;
   const { settings } = runtime;
+  const { group, guarantee, settler } = chosen;
   return {
     clock: settings.clock,
     limits: settings.limits,
     group,
+    scope: group ?? `${settings.agentId} ${createId()}`,
+    counters: (channel) => settler.counters(channel),
     handler: compose(middlewares, handler),
     filter: options.filter === undefined ? undefined : compileFilter(options.filter),
     validate: incomingCheck(options.schema, pattern),
@@ -70,6 +76,11 @@ function handlingOf(runtime: Runtime, listening: Listening, { group, guarantee }
     inbox: guarantee === DeliveryGuarantee.EXACTLY_ONCE ? settings.inbox : undefined,
     publishAll: runtime.publishAll.bind(runtime),
   };
+}
+
+function aboveZero(field: string, value: number): number {
+  if (typeof value === "number" && value > 0) return value;
+  throw new HeraldError("INVALID_ARGUMENT", `${field} must be a number above 0, not ${showValue(value)}.`, { details: { field } });
 }
 
 function isManual(settings: Settings, options: SubscribeOptions): boolean {
@@ -92,5 +103,5 @@ function checkAbilities(runtime: Runtime, { pattern, options }: Listening, { gro
 
 function whole(field: string, value: number): number {
   if (Number.isInteger(value) && value >= 1) return value;
-  throw new HeraldError("INVALID_ARGUMENT", `${field} must be a whole number of 1 or more, not ${JSON.stringify(value)}.`, { details: { field } });
+  throw new HeraldError("INVALID_ARGUMENT", `${field} must be a whole number of 1 or more, not ${showValue(value)}.`, { details: { field } });
 }
