@@ -34,10 +34,16 @@ const WAIT_MS = 30_000;
 const COMPACT_AT = 256;
 const FIRST_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 5000;
+/** A receive that answers with nothing sooner than this has not waited. */
+const AT_ONCE_MS = 1;
+/** How long a drain waits for the broker to close the subscription, and again for it to take the last settlements. */
+const PATIENCE_MS = 5000;
 
 /** Asks a subscription for as much as there is room for, runs the pipeline, settles in batches, drains. */
 export class Consumer {
   readonly #options: ConsumerOptions;
+  /** Most deliveries held. What is acknowledged before it runs is taken only when it can start: nobody else would ever get it. */
+  readonly #most: number;
   readonly #running: Running;
   readonly #leases: LeaseKeeper;
   readonly #buffer: (Delivery | undefined)[] = [];
@@ -49,11 +55,13 @@ export class Consumer {
   #stopping = false;
   readonly #flushSoon = (): void => this.#flush();
   #onRoom: (() => void) | undefined;
+  #endPause: (() => void) | undefined;
   #loop: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
     const { clock } = options.handling;
+    this.#most = options.ackFirst ? Math.min(options.prefetch, options.concurrency) : options.prefetch;
     this.#running = new Running(clock, options.handlerTimeoutMs, (run, error) => this.#timeOut(run, error));
     this.#leases = new LeaseKeeper(clock, (settlements) => this.#send(settlements));
   }
@@ -69,35 +77,55 @@ export class Consumer {
 
   /**
    * Stops asking, gives back what was not started, lets running handlers finish for `graceMs`, then aborts them and
-   * gives their messages back. Resolves to how many were aborted.
+   * gives their messages back. Resolves to how many were aborted, also when the broker answers no more.
    */
   async drain(graceMs: number): Promise<number> {
+    const { clock } = this.#options.handling;
+    const endsAt = clock.monotonic() + graceMs;
     this.#stopping = true;
     this.#onRoom?.();
-    await this.#options.subscription.close();
-    await this.#loop;
-    while (this.#next < this.#buffer.length) this.#push({ kind: "release", delivery: this.#take(), delayMs: 0 });
-    await this.#graceful(graceMs);
+    this.#endPause?.();
+    await this.#within(this.#stopAsking(), PATIENCE_MS);
+    this.#giveBack();
+    await this.#within(this.#running.idle(), endsAt - clock.monotonic());
     const abandoned = this.#running.all();
     for (const run of abandoned) this.#abandon(run);
-    await this.#outstanding.idle();
-    this.#flush();
-    await this.#outstanding.idle();
+    await this.#within(this.#settled(), PATIENCE_MS);
     return abandoned.length;
   }
 
+  async #stopAsking(): Promise<void> {
+    try {
+      await this.#options.subscription.close();
+    } catch (error) {
+      this.#fault("close", error);
+    }
+    await this.#loop;
+  }
+
+  /** Resolves when every settlement has reached the broker, those that wait for a dead letter included. */
+  async #settled(): Promise<void> {
+    await this.#outstanding.idle();
+    this.#flush();
+    await this.#outstanding.idle();
+  }
+
   async #consume(): Promise<void> {
+    const { subscription, handling } = this.#options;
     let backoffMs = FIRST_BACKOFF_MS;
     while (!this.#stopping) {
-      if (this.#held > this.#options.prefetch >> 1) await this.#room();
+      if (this.#held > this.#most >> 1) await this.#room();
       this.#flush();
       try {
-        const deliveries = await this.#options.subscription.receive(this.#options.prefetch - this.#held, WAIT_MS);
-        await this.#accept(deliveries);
+        const askedAt = handling.clock.monotonic();
+        const deliveries = await subscription.receive(this.#most - this.#held, WAIT_MS);
+        if (deliveries.length > 0) await this.#accept(deliveries);
+        // A broker that does not wait must not make this loop the only thing that runs.
+        else if (handling.clock.monotonic() - askedAt < AT_ONCE_MS) await this.#pause(FIRST_BACKOFF_MS);
         backoffMs = FIRST_BACKOFF_MS;
       } catch (error) {
         if (isHeraldError(error) && error.code === "CLOSED") return;
-        emit("fault", () => ({ agent: this.#options.agentId, error: toHeraldError(error), where: "receive" }));
+        this.#fault("receive", error);
         await this.#pause(backoffMs);
         backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
       }
@@ -105,21 +133,35 @@ export class Consumer {
   }
 
   async #accept(deliveries: readonly Delivery[]): Promise<void> {
-    if (deliveries.length === 0) return;
-    if (this.#options.ackFirst) {
-      await this.#options.subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
-    }
+    if (this.#options.ackFirst) await this.#acknowledge(deliveries);
     for (const delivery of deliveries) {
       this.#buffer.push(delivery);
-      this.#leases.hold(delivery);
+      if (!this.#options.ackFirst) this.#leases.hold(delivery);
     }
     this.#held += deliveries.length;
     this.#pump();
+    if (this.#stopping) this.#giveBack();
+  }
+
+  /** What was not started goes back. */
+  #giveBack(): void {
+    while (this.#next < this.#buffer.length) this.#push({ kind: "release", delivery: this.#take(), delayMs: 0 });
+  }
+
+  async #acknowledge(deliveries: readonly Delivery[]): Promise<void> {
+    try {
+      await this.#options.subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
+    } catch (error) {
+      // Those that were not acknowledged come again; for those that were, this changes nothing.
+      this.#send(deliveries.map((delivery) => ({ kind: "release", delivery, delayMs: 0 })));
+      throw error;
+    }
   }
 
   /** Starts what waits, as far as there are slots. */
   #pump(): void {
-    while (this.#active < this.#options.concurrency && this.#next < this.#buffer.length && !this.#stopping) this.#begin(this.#take());
+    const { concurrency, ackFirst } = this.#options;
+    while (this.#active < concurrency && this.#next < this.#buffer.length && (!this.#stopping || ackFirst)) this.#begin(this.#take());
   }
 
   #take(): Delivery {
@@ -136,9 +178,7 @@ export class Consumer {
 
   #begin(delivery: Delivery): void {
     const { agentId, handling, settler } = this.#options;
-    const counters = settler.counters(delivery.envelope.channel);
-    counters.delivered++;
-    if (delivery.attempt > 1) counters.redelivered++;
+    if (delivery.attempt > 1) settler.counters(delivery.envelope.channel).redelivered++;
     const run = new DeliveryContext(delivery, agentId, handling.group);
     const outcome = runPipeline(run, handling, this.#onEnd);
     if (outcome !== undefined) {
@@ -174,7 +214,7 @@ export class Consumer {
       if (this.#settlements.length === 0) soon(this.#flushSoon);
       this.#settlements.push(settlement);
     }
-    if (this.#onRoom !== undefined && this.#held <= this.#options.prefetch >> 1) this.#onRoom();
+    if (this.#onRoom !== undefined && this.#held <= this.#most >> 1) this.#onRoom();
   }
 
   #flush(): void {
@@ -186,9 +226,7 @@ export class Consumer {
 
   /** A settlement that fails is a delivery that comes again: told, not thrown. */
   #send(settlements: readonly Settlement[]): void {
-    const sent = this.#options.subscription.settle(settlements).catch((error: unknown) => {
-      emit("fault", () => ({ agent: this.#options.agentId, error: toHeraldError(error), where: "settle" }));
-    });
+    const sent = this.#options.subscription.settle(settlements).catch((error: unknown) => this.#fault("settle", error));
     this.#outstanding.track(sent);
   }
 
@@ -218,28 +256,43 @@ export class Consumer {
   /** From here on the run's effects are refused; under exactly-once another delivery may claim the id. */
   #cut(run: DeliveryContext, reason: HeraldError): void {
     run.abort(reason);
-    const { inbox, group } = this.#options.handling;
-    if (inbox !== undefined && run.outbox !== undefined) void inbox.abandon(group ?? run.agentId, run.envelope.id);
+    if (run.outbox !== undefined) this.#outstanding.track(this.#disclaim(run));
   }
 
-  async #graceful(graceMs: number): Promise<void> {
-    if (this.#running.size === 0) return;
-    let giveUp: (() => void) | undefined;
-    const over = new Promise<void>((resolve) => (giveUp = resolve));
-    const timer = this.#options.handling.clock.setTimer(graceMs, () => giveUp?.());
-    await Promise.race([this.#running.idle(), over]);
-    timer.cancel();
+  async #disclaim(run: DeliveryContext): Promise<void> {
+    const { inbox, scope } = this.#options.handling;
+    try {
+      await inbox?.abandon(scope, run.envelope.id);
+    } catch (error) {
+      this.#fault("inbox", error);
+    }
+  }
+
+  #fault(where: string, error: unknown): void {
+    emit("fault", () => ({ agent: this.#options.agentId, error: toHeraldError(error), where }));
+  }
+
+  /** Resolves when `promise` does, at the latest after `limitMs`. */
+  #within(promise: Promise<void>, limitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.handling.clock.setTimer(limitMs, resolve);
+      void promise.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   #pause(delayMs: number): Promise<void> {
+    if (this.#stopping) return Promise.resolve();
     return new Promise((resolve) => {
-      const { clock } = this.#options.handling;
-      const timer = clock.setTimer(delayMs, () => this.#onRoom?.());
-      this.#onRoom = () => {
-        this.#onRoom = undefined;
+      const end = (): void => {
+        this.#endPause = undefined;
         timer.cancel();
         resolve();
       };
+      const timer = this.#options.handling.clock.setTimer(delayMs, end);
+      this.#endPause = end;
     });
   }
 }

@@ -7,6 +7,7 @@ export class LeaseKeeper {
   readonly #extend: (settlements: readonly Settlement[]) => void;
   readonly #held = new Set<Delivery>();
   #timer: TimerHandle | undefined;
+  #dueAt = Infinity;
 
   constructor(clock: Clock, extend: (settlements: readonly Settlement[]) => void) {
     this.#clock = clock;
@@ -16,19 +17,32 @@ export class LeaseKeeper {
   hold(delivery: Delivery): void {
     if (delivery.leaseMs === null) return;
     this.#held.add(delivery);
-    this.#timer ??= this.#clock.setTimer(delivery.leaseMs / 3, () => this.#renew());
+    this.#renewWithin(delivery.leaseMs / 3);
   }
 
   release(delivery: Delivery): void {
     if (delivery.leaseMs === null) return;
     this.#held.delete(delivery);
-    if (this.#held.size > 0) return;
+    if (this.#held.size === 0) this.#rest();
+  }
+
+  /** One that is due before the others brings the timer forward for all. */
+  #renewWithin(delayMs: number): void {
+    const dueAt = this.#clock.monotonic() + delayMs;
+    if (dueAt >= this.#dueAt) return;
+    this.#rest();
+    this.#dueAt = dueAt;
+    this.#timer = this.#clock.setTimer(delayMs, () => this.#renew());
+  }
+
+  #rest(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#dueAt = Infinity;
   }
 
   #renew(): void {
-    this.#timer = undefined;
+    this.#rest();
     let shortest = Infinity;
     const settlements: Settlement[] = [];
     for (const delivery of this.#held) {
@@ -37,6 +51,6 @@ export class LeaseKeeper {
       settlements.push({ kind: "extend", delivery, leaseMs });
     }
     this.#extend(settlements);
-    this.#timer = this.#clock.setTimer(shortest / 3, () => this.#renew());
+    this.#renewWithin(shortest / 3);
   }
 }

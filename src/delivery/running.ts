@@ -68,12 +68,18 @@ export class Running {
   #sweep(): void {
     this.#timer = undefined;
     const now = this.#clock.monotonic();
-    let nextAt = Infinity;
     for (const run of [...this.#runs]) {
       if (run.deadlineAt <= now) this.#onTimeout(run, timedOut(run, this.#timeoutMs));
-      else nextAt = Math.min(nextAt, run.deadlineAt);
     }
-    if (nextAt !== Infinity) this.#timer ??= this.#clock.setTimer(nextAt - now, () => this.#sweep());
+    this.#arm(now);
+  }
+
+  /** A run that began during a sweep has set a timer that may be too late for those that ran already. */
+  #arm(now: number): void {
+    this.#timer?.cancel();
+    let nextAt = Infinity;
+    for (const run of this.#runs) nextAt = Math.min(nextAt, run.deadlineAt);
+    this.#timer = nextAt === Infinity ? undefined : this.#clock.setTimer(nextAt - now, () => this.#sweep());
   }
 }
 
