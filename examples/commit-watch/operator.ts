@@ -1,0 +1,128 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { DeadLetterEntry, MessagingService } from "../../src/index.ts";
+import { HISTORY, TRIAGE, type HistoryEnd, type Tally } from "./channels.ts";
+import { messageOf } from "./history/text.ts";
+
+/** What the source says when it begins. */
+export interface Reading {
+  readonly origin: "git" | "sample";
+  readonly repository: string;
+  /** Why it is the sample. */
+  readonly reason?: string;
+}
+
+/** What was done about one dead letter. */
+export interface Treated {
+  readonly id: string;
+  readonly channel: string;
+  readonly code: string;
+  readonly attempts: number;
+  readonly treatment: "republished" | "redriven" | "left";
+}
+
+const LOOK_AGAIN_MS = 10;
+
+/**
+ * The person at the desk, as an agent of its own. It has no manifest, and everything that it does goes through messages
+ * and the dead letters, as it would from another machine.
+ */
+export class Operator {
+  readonly #agent: MessagingService;
+  readonly #say: (line: string) => void;
+
+  /** `say` gets one line for each thing that is done. */
+  constructor(agent: MessagingService, say: (line: string) => void) {
+    this.#agent = agent;
+    this.#say = say;
+  }
+
+  /** Has a history read. `ended` resolves when all of it is published. */
+  async read(wanted: { readonly repository?: string; readonly limit?: number; readonly watch?: boolean }) {
+    const { promise: ended, resolve } = Promise.withResolvers<HistoryEnd>();
+    await this.#agent.subscribe(HISTORY, ({ payload }) => resolve(payload));
+    const reading = await this.#agent.sendCommand<Reading>("commit-source", "read_history", wanted);
+    return { reading, ended };
+  }
+
+  /** Resolves when nothing waits and nothing is being handled on any channel; false when that took longer than `withinMs`. */
+  async idle(withinMs = Infinity): Promise<boolean> {
+    const startedAt = performance.now();
+    while ((await this.waiting()) > 0) {
+      if (performance.now() - startedAt > withinMs) return false;
+      await sleep(LOOK_AGAIN_MS);
+    }
+    return true;
+  }
+
+  /** Messages that wait, are being handled, or wait to be tried again. */
+  async waiting(): Promise<number> {
+    const groups = await this.#agent.getConsumerLag();
+    return groups.reduce((sum, { lag }) => sum + (lag ?? 0), 0);
+  }
+
+  /** Looks at the dead letters and does about each what can be done. */
+  async treatDeadLetters(): Promise<readonly Treated[]> {
+    const damaged = await this.#republish();
+    // What was published again may have become a dead letter in its turn: this one can be sent back.
+    await this.idle();
+    const repaired = await this.#redrive();
+    await this.idle();
+    const left = await this.#agent.deadLetters.list();
+    return [...damaged, ...repaired, ...left.map((letter) => treated(letter, "left"))];
+  }
+
+  /** Triage's answer to the question about everything. */
+  tally(): Promise<Tally> {
+    return this.#agent.request<Tally>(TRIAGE.channel, { about: "everything" });
+  }
+
+  /**
+   * Bytes that cannot be decoded would fail again however often they are sent back. The id says which commit it was: its
+   * source publishes it again, and only then the dead letter may go.
+   */
+  async #republish(): Promise<Treated[]> {
+    const done: Treated[] = [];
+    for (const letter of await this.#agent.deadLetters.list({ code: "MALFORMED" })) {
+      const { id, code, lastFailedAt } = letter;
+      try {
+        await this.#agent.sendCommand("commit-source", "publish_again", { sha: id });
+        // Not a newer one: what was published again may have failed in its turn.
+        await this.#agent.deadLetters.purge({ id, code, before: lastFailedAt + 1 });
+        this.#say(
+          `operator  ${short(id)} cannot be decoded: its source published it again, the dead letter is purged`,
+        );
+        done.push(treated(letter, "republished"));
+      } catch (error) {
+        this.#say(`operator  ${short(id)} stays a dead letter: ${messageOf(error)}`);
+      }
+    }
+    return done;
+  }
+
+  /** A message that a bug stopped is sound: with the bug gone it is sent back as it is. */
+  async #redrive(): Promise<Treated[]> {
+    const letters = await this.#agent.deadLetters.list({ code: "HANDLER_FAILED" });
+    if (letters.length === 0) return [];
+    const { repaired } = await this.#agent.sendCommand<{ repaired: boolean }>(
+      "security-scanner",
+      "repair_rule",
+      {
+        rule: "drill-bug",
+      },
+    );
+    this.#say(
+      `operator  the rule drill-bug ${repaired ? "is repaired" : "was not broken"}: dead letters are sent back`,
+    );
+    const count = await this.#agent.deadLetters.redrive({ code: "HANDLER_FAILED" });
+    return letters.slice(0, count).map((letter) => treated(letter, "redriven"));
+  }
+}
+
+function treated({ id, channel, code, attempts }: DeadLetterEntry, treatment: Treated["treatment"]): Treated {
+  return { id, channel, code, attempts, treatment };
+}
+
+/** As much of an id as people compare. */
+export function short(id: string): string {
+  return id.slice(0, 8);
+}

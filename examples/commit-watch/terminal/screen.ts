@@ -1,0 +1,90 @@
+import { stripVTControlCharacters } from "node:util";
+
+/** Where the live account goes. */
+export interface Screen {
+  /** Something happened: one line that stays. */
+  say(line: string): void;
+  /** How things stand now: as lines of a width, or in brief. They are made only when they are going to be shown. */
+  show(lines: (width: number) => string[], brief: () => string): void;
+  /** Takes what is drawn in place away, so that other text can follow. */
+  end(): void;
+}
+
+const REDRAW_MS = 100;
+const BRIEF_MS = 1000;
+
+/** In place on a terminal, plain lines elsewhere. */
+export function screenFor(stream: NodeJS.WriteStream): Screen {
+  return stream.isTTY ? new LiveScreen(stream) : new PlainScreen(stream);
+}
+
+/** Says everything on a stream and shows nothing: for output that a program reads. */
+export function quietScreen(stream: NodeJS.WritableStream): Screen {
+  return { say: (line) => void stream.write(`${line}\n`), show: () => {}, end: () => {} };
+}
+
+/** A block of lines that is drawn over itself, at most ten times a second; what is said scrolls by above it. */
+class LiveScreen implements Screen {
+  readonly #stream: NodeJS.WriteStream;
+  #block: string[] = [];
+  #drawnAt = -Infinity;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  say(line: string): void {
+    this.#write([line], this.#block);
+  }
+
+  show(lines: (width: number) => string[]): void {
+    if (performance.now() - this.#drawnAt < REDRAW_MS) return;
+    this.#drawnAt = performance.now();
+    this.#write([], lines(this.#stream.columns - 1));
+  }
+
+  end(): void {
+    this.#write([], []);
+  }
+
+  /** One write for all, so that nothing flickers. */
+  #write(above: readonly string[], block: readonly string[]): void {
+    const up = this.#block.length === 0 ? "" : `\u001b[${this.#block.length}A`;
+    // A line that the terminal would wrap could not be drawn over.
+    const fitting = block.slice(0, this.#stream.rows - 1).map((line) => fit(line, this.#stream.columns));
+    const text = [...above, ...fitting].map((line) => `${line}\n`).join("");
+    this.#stream.write(`${up}\r\u001b[J${text}`);
+    this.#block = fitting;
+  }
+}
+
+/** One line a second at most, and only when there is something new to say. */
+class PlainScreen implements Screen {
+  readonly #stream: NodeJS.WritableStream;
+  #saidAt = performance.now();
+  #last = "";
+
+  constructor(stream: NodeJS.WritableStream) {
+    this.#stream = stream;
+  }
+
+  say(line: string): void {
+    this.#stream.write(`${line}\n`);
+  }
+
+  show(_lines: (width: number) => string[], brief: () => string): void {
+    if (performance.now() - this.#saidAt < BRIEF_MS) return;
+    this.#saidAt = performance.now();
+    const line = brief();
+    if (line !== this.#last) this.say(line);
+    this.#last = line;
+  }
+
+  end(): void {}
+}
+
+function fit(line: string, columns: number): string {
+  const bare = stripVTControlCharacters(line);
+  // A line that has to be cut loses its colours rather than their end.
+  return bare.length < columns ? line : bare.slice(0, columns - 1);
+}
