@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 60_000,
+    globalSetup: "./test/support/build.ts",
     reporters: ["default", "./scripts/closing-counts.ts"],
     coverage: {
       provider: "v8",
