@@ -93,6 +93,16 @@ export interface Tally {
   readonly incidents: readonly Incident[];
 }
 
+/** What the scanner did not look at; the answer to its command `report_gaps`. */
+export interface Gaps {
+  /** Files whose diffs were too long: their first part was scanned. */
+  readonly filesCut: number;
+  /** Files of commits that had too many. */
+  readonly filesOmitted: number;
+  /** Changes of fixtures, whose secrets are fake on purpose. */
+  readonly fixturesSkipped: number;
+}
+
 /** Commits, in the order of the history. */
 export const COMMITS = defineChannel<Commit>("code.commits");
 /** What the scanner found. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DeadLetterEntry, MessagingService } from "../../src/index.ts";
-import { HISTORY, TRIAGE, type HistoryEnd, type Tally } from "./channels.ts";
+import { HISTORY, TRIAGE, type Gaps, type HistoryEnd, type Tally } from "./channels.ts";
 import { messageOf } from "./history/text.ts";
 
 /** What the source says when it begins. */
@@ -67,13 +67,23 @@ export class Operator {
     await this.idle();
     const repaired = await this.#redrive();
     await this.idle();
-    const left = await this.#agent.deadLetters.list();
-    return [...damaged, ...repaired, ...left.map((letter) => treated(letter, "left"))];
+    return [...damaged, ...repaired];
+  }
+
+  /** Dead letters that nothing was done about, or in vain. */
+  async leftovers(): Promise<readonly Treated[]> {
+    const letters = await this.#agent.deadLetters.list();
+    return letters.map((letter) => treated(letter, "left"));
   }
 
   /** Triage's answer to the question about everything. */
   tally(): Promise<Tally> {
     return this.#agent.request<Tally>(TRIAGE.channel, { about: "everything" });
+  }
+
+  /** What the scanner passed over. */
+  gaps(): Promise<Gaps> {
+    return this.#agent.sendCommand<Gaps>("security-scanner", "report_gaps", {});
   }
 
   /**

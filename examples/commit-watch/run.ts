@@ -72,15 +72,16 @@ async function conduct(team: Team, { options, screen, signal }: Run): Promise<Su
     }
   }
   await windDown(team, signal, screen);
-  const tally = await operator.tally();
+  const [tally, gaps] = await Promise.all([operator.tally(), operator.gaps()]);
   await operator.idle(DRAIN_MS);
   return summaryOf({
     reading,
     ...stateOf(end, signal),
     durationMs: performance.now() - startedAt,
     channels: await accountOf(team.all),
-    treated,
+    treated: [...treated, ...(await operator.leftovers())],
     tally,
+    gaps,
   });
 }
 
@@ -92,7 +93,9 @@ async function windDown(
 ): Promise<void> {
   if (!signal.aborted) return;
   const waiting = await operator.waiting();
-  screen.say(`draining  ${waiting} messages are still handled; Ctrl-C again ends at once`);
+  screen.say(
+    `draining  nothing more is read, messages still to handle: ${waiting}; Ctrl-C again ends at once`,
+  );
   await source?.stop();
   await operator.idle(DRAIN_MS);
 }
@@ -122,7 +125,7 @@ function draw({ all }: Team, screen: Screen): () => void {
       () => {
         const { handled, waiting, retried, deadLettered } = totalOf(rows);
         const commits = rows.find(({ channel }) => channel === "code.commits")?.handled ?? 0;
-        return `so far    ${commits} commits scanned, ${handled} messages handled, ${waiting} waiting, ${retried} retried, ${deadLettered} dead letters`;
+        return `so far    commits scanned: ${commits}, messages handled: ${handled}, waiting: ${waiting}, retried: ${retried}, dead letters: ${deadLettered}`;
       },
     );
     drawing = false;

@@ -5,6 +5,7 @@ import {
   VULNERABILITIES,
   type Commit,
   type Finding,
+  type Gaps,
   type Severity,
   type Verdict,
 } from "./channels.ts";
@@ -12,7 +13,7 @@ import { dependencies } from "./rules/dependencies.ts";
 import { failsOnce, failsUntilRepaired } from "./rules/drills.ts";
 import { lockFiles } from "./rules/lock-files.ts";
 import type { Rule } from "./rules/rule.ts";
-import { secrets } from "./rules/secrets.ts";
+import { isFixture, secrets } from "./rules/secrets.ts";
 
 /** The more severe, the sooner it is handled. */
 const PRIORITIES = { low: "low", medium: "normal", high: "high", critical: "critical" } as const;
@@ -24,12 +25,18 @@ export default function securityScanner(agent: MessagingService) {
   // The drills stand first, so that a commit fails before anything is published about it.
   const drill = failsUntilRepaired();
   const rules: readonly Rule[] = [drill, failsOnce(), secrets, dependencies, lockFiles];
+  const gaps = { filesCut: 0, filesOmitted: 0, fixturesSkipped: 0 };
   return {
     async scan({ payload: commit }: Message<Commit>) {
       for (const finding of findingsOf(commit, rules)) {
         await report(agent, finding);
         if (isSerious(finding.severity)) await escalate(agent, finding);
       }
+      addGaps(gaps, commit);
+    },
+
+    report_gaps(): Gaps {
+      return gaps;
     },
 
     repair_rule({ rule }: { readonly rule: string }) {
@@ -69,6 +76,13 @@ function report(agent: MessagingService, finding: Finding): Promise<string> {
 async function escalate(agent: MessagingService, finding: Finding): Promise<void> {
   const { verdict } = await agent.request<Verdict>(TRIAGE.channel, { about: "finding", finding });
   if (verdict === "incident") await agent.sendCommand("triage", "open_incident", finding);
+}
+
+/** A scan that passes something over has to say so. */
+function addGaps(gaps: { -readonly [K in keyof Gaps]: Gaps[K] }, { files, filesOmitted }: Commit): void {
+  gaps.filesOmitted += filesOmitted;
+  gaps.filesCut += files.filter(({ cut }) => cut).length;
+  gaps.fixturesSkipped += files.filter(isFixture).length;
 }
 
 function isSerious(severity: Severity): boolean {

@@ -1,4 +1,12 @@
-import { COMMITS, SEVERITIES, TRIAGE, type HistoryEnd, type Severity, type Tally } from "./channels.ts";
+import {
+  COMMITS,
+  SEVERITIES,
+  TRIAGE,
+  type Gaps,
+  type HistoryEnd,
+  type Severity,
+  type Tally,
+} from "./channels.ts";
 import { short, type Reading, type Treated } from "./operator.ts";
 import { totalOf, type ChannelAccount, type Totals } from "./terminal/account.ts";
 import { paint, tableOf } from "./terminal/table.ts";
@@ -33,6 +41,7 @@ export interface Summary {
   /** Low ones are counted by triage's filter, which keeps them away. */
   readonly findings: Readonly<Record<Severity, number>>;
   readonly incidents: Tally["incidents"];
+  readonly notScanned: Gaps;
 }
 
 /** What a summary is made of. */
@@ -44,6 +53,7 @@ export interface Facts {
   readonly channels: readonly ChannelAccount[];
   readonly treated: readonly Treated[];
   readonly tally: Tally;
+  readonly gaps: Gaps;
 }
 
 /** Puts the facts of a run together. */
@@ -73,6 +83,7 @@ export function summaryOf(facts: Facts): Summary {
     deadLetters: treated,
     findings: { ...tally.findings, low: channels.reduce((sum, { filtered }) => sum + filtered, 0) },
     incidents: tally.incidents,
+    notScanned: facts.gaps,
   };
 }
 
@@ -89,14 +100,15 @@ export function summaryText(summary: Summary): string {
     "",
     ...tableOf(channels, process.stdout.columns ?? 120),
     "",
-    `${summary.commitsScanned} commits scanned in ${(summary.durationMs / 1000).toFixed(1)} s (${summary.state}).`,
-    `Latency       ${p50LatencyMs.toFixed(1)} ms from published to scanned in the middle, ${p95LatencyMs.toFixed(1)} ms for the slowest of 20.`,
-    `Findings      ${findings.join(", ")}.`,
-    `Incidents     ${summary.incidents.length === 0 ? "none." : `${summary.incidents.length}:`}`,
+    `Commits       ${summary.commitsScanned} scanned in ${(summary.durationMs / 1000).toFixed(1)} s (${summary.state})`,
+    `Latency       from published to scanned ${p50LatencyMs.toFixed(1)} ms in the middle, ${p95LatencyMs.toFixed(1)} ms for the slowest of 20`,
+    `Findings      ${findings.join(", ")}`,
+    `Incidents     ${summary.incidents.length}`,
     ...incidentLines(summary.incidents),
-    `Conversations ${totals.queriesAnswered} queries and ${totals.commandsAnswered} commands answered.`,
-    `Retries       ${totals.retried} failed attempts were tried again.`,
-    `Dead letters  ${totals.deadLettered}: ${totals.republished} published again by their source, ${totals.redriven} sent back, ${totals.deadLettersLeft} left.`,
+    `Not scanned   ${gapsText(summary.notScanned)}`,
+    `Answered      queries: ${totals.queriesAnswered}, commands: ${totals.commandsAnswered}`,
+    `Tried again   ${totals.retried}`,
+    `Dead letters  ${totals.deadLettered}, of which published again by their source: ${totals.republished}, sent back: ${totals.redriven}, left: ${totals.deadLettersLeft}`,
     `Balance       ${balance(totals)}`,
     "",
   ].join("\n");
@@ -111,6 +123,10 @@ function incidentLines(incidents: Summary["incidents"]): string[] {
     });
   const more = incidents.length - lines.length;
   return more > 0 ? [...lines, `  and ${more} more`] : lines;
+}
+
+function gapsText({ filesCut, filesOmitted, fixturesSkipped }: Gaps): string {
+  return `ends of long diffs: ${filesCut}, files of very large commits: ${filesOmitted}, fixtures with fake secrets: ${fixturesSkipped}`;
 }
 
 function balance({ published, handled, filtered, deadLettered, lost, waiting }: Summary["totals"]): string {

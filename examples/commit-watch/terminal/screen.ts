@@ -26,6 +26,7 @@ export function quietScreen(stream: NodeJS.WritableStream): Screen {
 /** A block of lines that is drawn over itself, at most ten times a second; what is said scrolls by above it. */
 class LiveScreen implements Screen {
   readonly #stream: NodeJS.WriteStream;
+  #said: string[] = [];
   #block: string[] = [];
   #drawnAt = -Infinity;
 
@@ -34,27 +35,28 @@ class LiveScreen implements Screen {
   }
 
   say(line: string): void {
-    this.#write([line], this.#block);
+    this.#said.push(line);
   }
 
   show(lines: (width: number) => string[]): void {
     if (performance.now() - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = performance.now();
-    this.#write([], lines(this.#stream.columns - 1));
+    this.#draw(lines(this.#stream.columns - 1));
   }
 
   end(): void {
-    this.#write([], []);
+    this.#draw([]);
   }
 
   /** One write for all, so that nothing flickers. */
-  #write(above: readonly string[], block: readonly string[]): void {
+  #draw(block: readonly string[]): void {
     const up = this.#block.length === 0 ? "" : `\u001b[${this.#block.length}A`;
     // A line that the terminal would wrap could not be drawn over.
     const fitting = block.slice(0, this.#stream.rows - 1).map((line) => fit(line, this.#stream.columns));
-    const text = [...above, ...fitting].map((line) => `${line}\n`).join("");
+    const text = [...this.#said, ...fitting].map((line) => `${line}\n`).join("");
     this.#stream.write(`${up}\r\u001b[J${text}`);
     this.#block = fitting;
+    this.#said = [];
   }
 }
 
