@@ -1,3 +1,4 @@
+import type { XStatic } from "typebox/schema";
 import { checkChannel } from "../core/pattern.ts";
 import type { SchemaLike } from "./schema/model.ts";
 import type { StandardSchemaV1 } from "./schema/standard-schema.ts";
@@ -10,8 +11,8 @@ export interface ChannelDefinition<T = unknown> {
   readonly payload?: T;
 }
 
-/** The payload type that a schema says: a Standard Schema's output, else unknown. */
-export type PayloadOf<S> = S extends StandardSchemaV1<unknown, infer Output> ? Output : unknown;
+/** The payload type that a schema says: a Standard Schema's output, or what a JSON Schema that is written out describes. */
+export type PayloadOf<S> = S extends StandardSchemaV1<infer _Input, infer Output> ? Output : S extends object ? XStatic<S> : unknown;
 
 /**
  * Names a channel together with its schema, so that publishers and handlers share both name and payload type. Throws

@@ -63,7 +63,8 @@ export class Commands {
     const input = checkInput === undefined ? message.payload : await checkInput(message.payload);
     // A caller waits for an answer, also where there is nothing to say.
     const output: unknown = (await run(input as never, message, context)) ?? null;
-    return checkOutput === undefined ? output : ((await checkOutput(output)) ?? null);
+    if (checkOutput !== undefined) await checkOutput(output);
+    return output;
   };
 
   #unknown(name: string): HeraldError {

@@ -35,17 +35,20 @@ export class PublishContract {
   }
 
   /**
-   * The payload to publish, at once unless its Standard Schema answers later. Throws or rejects with `FORBIDDEN` (reserved,
+   * Nothing if the payload may be published, at once unless its Standard Schema answers later. Throws or rejects with `FORBIDDEN` (reserved,
    * or not declared in strict mode) or `SCHEMA_VIOLATION` with the failing paths.
    */
-  check(channel: string, payload: unknown): unknown {
+  check(channel: string, payload: unknown): void | Promise<void> {
     const validator = this.#validators.get(channel);
     if (validator === undefined) {
       if (!this.#validators.has(channel)) this.#undeclared(channel);
-      return payload;
+      return undefined;
     }
+    // What a schema makes of the payload is for the handler, which validates it again: the author's own value travels.
     const result = validator.validate(payload);
-    return result instanceof Promise ? result.then((late) => accepted(late, channel)) : accepted(result, channel);
+    if (result instanceof Promise) return result.then((late) => void accepted(late, channel));
+    accepted(result, channel);
+    return undefined;
   }
 
   #undeclared(channel: string): void {

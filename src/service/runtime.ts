@@ -62,15 +62,15 @@ export class Runtime {
   /** Composes and publishes; resolves with the id. What an exactly-once handler publishes waits until it has succeeded. */
   publish(channel: string, payload: unknown, options: PublishOptions): Promise<string> {
     const checked = this.#contract.check(channel, payload);
-    if (checked instanceof Promise) return checked.then((late: unknown) => this.#publishChecked(channel, late, options));
-    return this.#publishChecked(channel, checked, options);
+    if (checked instanceof Promise) return checked.then(() => this.#publishChecked(channel, payload, options));
+    return this.#publishChecked(channel, payload, options);
   }
 
   /** As {@link publish}, at once even inside an exactly-once handler, resolving with what the broker said. */
   async send(channel: string, payload: unknown, options: PublishOptions): Promise<Published> {
     const checked = this.#contract.check(channel, payload);
-    const accepted: unknown = checked instanceof Promise ? await checked : checked;
-    return this.publisher.send(this.#compose(channel, accepted, options), this.#dedupe(options));
+    if (checked instanceof Promise) await checked;
+    return this.publisher.send(this.#compose(channel, payload, options), this.#dedupe(options));
   }
 
   /** Publishes what an exactly-once handler left; rejects unless the broker took all of it. */

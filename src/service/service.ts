@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { BrokerReport, ChannelReport } from "../core/broker.ts";
 import { toHeraldError, type HeraldError } from "../core/errors.ts";
 import { createId } from "../core/ids.ts";

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Message, PublishOptions } from "../core/message.ts";
 import type { Handler } from "../core/middleware.ts";
 import type { PortSubscribeOptions, PortSubscription, ServicePort } from "./service-port.ts";
