@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { encodePayload } from "../codec/payload.ts";
 import type { Clock } from "../core/clock.ts";
 import { NO_HEADERS, type Envelope } from "../core/envelope.ts";
-import { HeraldError } from "../core/errors.ts";
+import { HeraldError, showValue } from "../core/errors.ts";
 import { checkId, createId } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
 import type { PublishOptions } from "../core/message.ts";
@@ -10,6 +10,7 @@ import { checkChannel } from "../core/pattern.ts";
 import { DEFAULT_PRIORITY, priorityLevel } from "../core/priority.ts";
 import { childTrace } from "../core/trace.ts";
 import { currentDelivery, type DeliveryContext } from "./context.ts";
+import { isOwnHeader } from "./dead-letter.ts";
 
 /** What composing needs to know of the service. */
 export interface ComposeOptions {
@@ -24,6 +25,10 @@ export interface ComposeOptions {
 
 /** Channel names that passed their check; bounded, so that a million names cost no memory. */
 const MAX_KNOWN_CHANNELS = 10_000;
+/** Longest `partitionKey`, `correlationId` and the like, characters: every broker's headers have room for it. */
+const MAX_TEXT = 1024;
+/** Last moment that a date can name, epoch milliseconds. */
+const MAX_TIME = 8.64e15;
 const NO_OPTIONS: PublishOptions = Object.freeze({});
 
 /** Turns what an author publishes into an envelope: checked, encoded, and part of the conversation it was published in. */
@@ -36,8 +41,9 @@ export class Composer {
   }
 
   /**
-   * Throws `INVALID_CHANNEL`, `INVALID_ARGUMENT` (id, priority, ttlSeconds, delayMs, headers), `UNSERIALIZABLE`,
-   * `DEPTH_LIMIT`, `UNSAFE_PAYLOAD`, `MESSAGE_TOO_LARGE`, `HEADERS_TOO_LARGE`, `HOP_LIMIT`. Nothing is sent then.
+   * Throws `INVALID_CHANNEL`, `INVALID_ARGUMENT` naming the option, `UNSERIALIZABLE`, `DEPTH_LIMIT`, `UNSAFE_PAYLOAD`,
+   * `MESSAGE_TOO_LARGE`, `HEADERS_TOO_LARGE`, `HOP_LIMIT`. Nothing is sent then. Headers `x-dlq-*` and `x-redrive-*` tell of
+   * the way of one message and are left out, so that what is handed on with its headers is a message like any other.
    */
   compose(channel: string, payload: unknown, options: PublishOptions = NO_OPTIONS): Envelope {
     this.#check(channel);
@@ -57,18 +63,18 @@ export class Composer {
       contentType,
       headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers, limits.maxHeaderBytes),
       priority: options.priority === undefined ? DEFAULT_PRIORITY : priorityLevel(options.priority),
-      key: options.partitionKey ?? defaultKey?.(channel),
+      key: text("partitionKey", options.partitionKey) ?? defaultKey?.(channel),
       deliverAt: after(time, "delayMs", options.delayMs, 1),
       expiresAt: after(time, "ttlSeconds", options.ttlSeconds, 1000),
-      type: options.type,
-      to: options.to,
-      correlationId: options.correlationId ?? cause?.envelope.correlationId ?? cause?.envelope.id ?? id,
-      causationId: options.causationId ?? cause?.envelope.id,
-      replyTo: options.replyTo,
-      traceparent: options.traceparent ?? (cause === undefined ? undefined : childTrace(cause.envelope, id)),
+      type: text("type", options.type),
+      to: text("to", options.to),
+      correlationId: text("correlationId", options.correlationId) ?? cause?.envelope.correlationId ?? cause?.envelope.id ?? id,
+      causationId: text("causationId", options.causationId) ?? cause?.envelope.id,
+      replyTo: text("replyTo", options.replyTo),
+      traceparent: text("traceparent", options.traceparent) ?? (cause === undefined ? undefined : childTrace(cause.envelope, id)),
       hops: nextHops(cause, limits.maxHops),
-      origin: options.origin,
-      provenance: options.provenance,
+      origin: text("origin", options.origin),
+      provenance: text("provenance", options.provenance),
     };
   }
 
@@ -113,14 +119,28 @@ function checkSize(bytes: number, maxBytes: number): void {
 
 function after(time: number, field: string, value: number | undefined, unitMs: number): number | undefined {
   if (value === undefined) return undefined;
-  if (typeof value === "number" && Number.isFinite(value) && value >= 0) return time + value * unitMs;
-  throw new HeraldError("INVALID_ARGUMENT", `${field} must be a number of 0 or more, not ${JSON.stringify(value)}.`, { details: { field } });
+  const at = typeof value === "number" && value >= 0 ? time + value * unitMs : Number.NaN;
+  if (at <= MAX_TIME) return at;
+  throw wrong(field, "a number of 0 or more, before the end of time", value);
+}
+
+function text(field: string, value: string | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  // oxlint-disable-next-line no-control-regex -- control characters are what is refused.
+  if (typeof value === "string" && value.length <= MAX_TEXT && !/[\u0000-\u001f\u007f]/.test(value)) return value;
+  throw wrong(field, `a text of at most ${MAX_TEXT} characters without control characters`, value);
+}
+
+function wrong(field: string, expected: string, value: unknown): HeraldError {
+  return new HeraldError("INVALID_ARGUMENT", `${field} must be ${expected}, not ${showValue(value)}.`, { details: { field } });
 }
 
 function checkHeaders(headers: Readonly<Record<string, string>>, maxBytes: number): Readonly<Record<string, string>> {
+  if (!isRecord(headers)) throw wrong("headers", "a plain object of texts", headers);
   const checked: Record<string, string> = Object.create(null) as Record<string, string>;
   let bytes = 0;
   for (const [name, value] of Object.entries(headers)) {
+    if (isOwnHeader(name)) continue;
     if (!/^[A-Za-z0-9._-]{1,200}$/.test(name) || name === "__proto__" || name === "constructor") {
       throw badHeader(name, "must be 1 to 200 characters of A-Z a-z 0-9 . _ - and no prototype key");
     }
@@ -135,6 +155,11 @@ function checkHeaders(headers: Readonly<Record<string, string>>, maxBytes: numbe
   return checked;
 }
 
+/** A Map or a fetch Headers has no own properties: taken as headers it would be lost in silence. */
+function isRecord(value: unknown): boolean {
+  return Object.prototype.toString.call(value) === "[object Object]";
+}
+
 function badHeader(name: string, what: string): HeraldError {
-  return new HeraldError("INVALID_ARGUMENT", `Header ${JSON.stringify(name.slice(0, 80))} ${what}.`, { details: { field: "headers" } });
+  return new HeraldError("INVALID_ARGUMENT", `Header ${showValue(name)} ${what}.`, { details: { field: "headers" } });
 }

@@ -3,7 +3,7 @@ import type { Delivery, Failure } from "../core/delivery.ts";
 import { createEnvelope, NO_HEADERS, type Envelope } from "../core/envelope.ts";
 import type { HeraldError } from "../core/errors.ts";
 
-/** Header of a redriven message: the only group that handles it. */
+/** Header of a redriven message: the only group that handles it; empty for the broadcast subscriptions. */
 export const REDRIVE_GROUP = "x-redrive-group";
 /** Header of a redriven message: how often it was sent back. */
 export const REDRIVE_COUNT = "x-redrive-count";
@@ -11,6 +11,7 @@ export const REDRIVE_COUNT = "x-redrive-count";
 export const REDRIVE_AT = "x-redrive-at";
 
 const PREFIX = "x-dlq-";
+const REDRIVE_PREFIX = "x-redrive-";
 /** Errors kept with an entry, the latest ones, each cut to a line that headers can carry. */
 const MAX_FAILURES = 20;
 const MAX_ERROR_LENGTH = 500;
@@ -47,8 +48,7 @@ export interface DeadLetterFacts {
 export function toDeadLetter(given: GivenUp): Envelope {
   const { delivery, error, now } = given;
   const original = delivery.envelope;
-  const last: Failure = { attempt: delivery.attempt, code: error.code, message: cut(error.message), at: now };
-  const failures = [...delivery.failures, last].slice(-MAX_FAILURES).map((failure) => ({ ...failure, message: cut(failure.message) }));
+  const failures = [...delivery.failures, toFailure(delivery, error, now)].slice(-MAX_FAILURES);
   const facts: Record<string, string | undefined> = {
     channel: original.channel,
     group: given.group ?? undefined,
@@ -57,15 +57,25 @@ export function toDeadLetter(given: GivenUp): Envelope {
     reason: cut(error.message),
     attempts: String(delivery.attempt),
     failures: JSON.stringify(failures),
-    "first-failed-at": isoTime(failures[0]?.at ?? now),
+    "first-failed-at": isoTime(delivery.failures[0]?.at ?? now),
     "last-failed-at": isoTime(now),
     // These would make the dead letter itself late, early, or an answer to somebody.
     "expires-at": original.expiresAt === undefined ? undefined : String(original.expiresAt),
     "reply-to": original.replyTo,
   };
-  const headers: Record<string, string> = { ...original.headers };
+  const headers: Record<string, string> = { ...originalHeaders(original) };
   for (const [name, value] of Object.entries(facts)) if (value !== undefined) headers[PREFIX + name] = headerText(value);
   return createEnvelope({ ...original, channel: given.channel, headers, expiresAt: undefined, deliverAt: undefined, replyTo: undefined });
+}
+
+/** One failed attempt, as it is kept with the message: what an error says is cut to a length that headers can carry. */
+export function toFailure(delivery: Delivery, error: HeraldError, at: number): Failure {
+  return { attempt: delivery.attempt, code: error.code, message: cut(error.message), at };
+}
+
+/** True for the name of a header that Herald sets itself, on dead letters and on what is sent back from them. */
+export function isOwnHeader(name: string): boolean {
+  return name.startsWith(PREFIX) || name.startsWith(REDRIVE_PREFIX);
 }
 
 /** True for an envelope that {@link toDeadLetter} made. */
@@ -95,9 +105,9 @@ export function factsOf(envelope: Envelope): DeadLetterFacts | undefined {
 export function toRedriven(deadLetter: Envelope, facts: DeadLetterFacts, now: number): Envelope {
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(deadLetter.headers)) if (!name.startsWith(PREFIX)) headers[name] = value;
-  headers[REDRIVE_COUNT] = String(Number(headers[REDRIVE_COUNT] ?? 0) + 1);
+  headers[REDRIVE_COUNT] = String(redrivenOf(headers) + 1);
   headers[REDRIVE_AT] = isoTime(now);
-  if (facts.group !== null) headers[REDRIVE_GROUP] = facts.group;
+  headers[REDRIVE_GROUP] = facts.group ?? "";
   // An expiry that has passed would end the message again at once; the operator has just asked for it.
   const expiresAt = Number(deadLetter.headers[`${PREFIX}expires-at`] ?? Number.NaN);
   return createEnvelope({
@@ -109,7 +119,13 @@ export function toRedriven(deadLetter: Envelope, facts: DeadLetterFacts, now: nu
   });
 }
 
-/** The author's own headers of a dead letter. */
+/** How often a message was sent back, by its headers. */
+export function redrivenOf(headers: Readonly<Record<string, string>>): number {
+  const count = Number(headers[REDRIVE_COUNT] ?? 0);
+  return Number.isSafeInteger(count) && count > 0 ? count : 0;
+}
+
+/** The headers of a message without those of a dead letter. */
 export function originalHeaders(envelope: Envelope): Readonly<Record<string, string>> {
   if (envelope.headers === NO_HEADERS) return NO_HEADERS;
   return Object.fromEntries(Object.entries(envelope.headers).filter(([name]) => !name.startsWith(PREFIX)));

@@ -7,7 +7,7 @@ import type { Envelope } from "../core/envelope.ts";
 import { HeraldError } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Message } from "../core/message.ts";
-import { factsOf, originalHeaders, toRedriven, type DeadLetterFacts } from "./dead-letter.ts";
+import { factsOf, originalHeaders, redrivenOf, toRedriven, type DeadLetterFacts } from "./dead-letter.ts";
 
 /** A message that was given up on, with everything that is known of why. */
 export interface DeadLetterEntry {
@@ -109,10 +109,13 @@ export class DeadLetters {
   async redrive(which: string | DeadLetterFilter = {}): Promise<number> {
     const filter = typeof which === "string" ? { id: which } : which;
     const startedAt = this.#options.clock.now();
+    const sent = new Set<string>();
     let count = 0;
     for await (const { stored, facts, channel } of this.#find(filter)) {
       // What fails again while this runs is for the next time: else a hopeless message would go round for ever.
-      if (facts.lastFailedAt > startedAt) continue;
+      const name = `${stored.envelope.id} ${facts.channel} ${facts.group}`;
+      if (facts.lastFailedAt > startedAt || sent.has(name)) continue;
+      sent.add(name);
       await this.#options.publish(toRedriven(stored.envelope, facts, this.#options.clock.now()));
       await this.#admin().erase(channel, [stored.position]);
       count++;
@@ -131,17 +134,23 @@ export class DeadLetters {
 
   /** Counts by channel and by code. */
   async stats(filter: DeadLetterFilter = {}): Promise<DeadLetterStats> {
-    const byChannel: Record<string, number> = {};
-    const byCode: Record<string, number> = {};
+    const byChannel = new Map<string, number>();
+    const byCode = new Map<string, number>();
     let [total, oldest, newest] = [0, Infinity, -Infinity];
     for await (const { facts } of this.#find(filter)) {
       total++;
-      byChannel[facts.channel] = (byChannel[facts.channel] ?? 0) + 1;
-      byCode[facts.code] = (byCode[facts.code] ?? 0) + 1;
+      byChannel.set(facts.channel, (byChannel.get(facts.channel) ?? 0) + 1);
+      byCode.set(facts.code, (byCode.get(facts.code) ?? 0) + 1);
       oldest = Math.min(oldest, facts.lastFailedAt);
       newest = Math.max(newest, facts.lastFailedAt);
     }
-    return { total, byChannel, byCode, oldestAt: total === 0 ? undefined : oldest, newestAt: total === 0 ? undefined : newest };
+    return {
+      total,
+      byChannel: Object.fromEntries(byChannel),
+      byCode: Object.fromEntries(byCode),
+      oldestAt: total === 0 ? undefined : oldest,
+      newestAt: total === 0 ? undefined : newest,
+    };
   }
 
   async *#find(filter: DeadLetterFilter): AsyncGenerator<Found> {
@@ -181,10 +190,11 @@ export class DeadLetters {
     return {
       id: envelope.id,
       ...facts,
-      redriven: Number(headers["x-redrive-count"] ?? 0),
+      redriven: redrivenOf(headers),
       deadLetterChannel: channel,
       position,
-      body: envelope.body,
+      // A copy: these bytes are what a redrive sends.
+      body: new Uint8Array(envelope.body),
       headers,
       message: this.#decode({ ...envelope, channel: facts.channel, headers }, facts.attempts),
     };

@@ -1,4 +1,4 @@
-import { HeraldError } from "../core/errors.ts";
+import { HeraldError, showValue } from "../core/errors.ts";
 
 /** How the wait grows from attempt to attempt. */
 export type BackoffStrategy = "exponential" | "linear" | "constant";
@@ -31,15 +31,16 @@ export interface RetryPolicy {
 /** A policy from its options: 1 s, 2 s, 4 s, … up to 30 s unless said otherwise. Rejects with `INVALID_ARGUMENT` naming the field. */
 export function retryPolicy(options: RetryOptions = {}, random: () => number = Math.random): RetryPolicy {
   const { strategy = "exponential", initialDelayMs = 1000, maxDelayMs = 30_000, multiplier = 2, jitter = 0 } = options.backoff ?? {};
-  const maxAttempts = Math.max(1, options.maxAttempts ?? 3);
+  const given = options.maxAttempts ?? 3;
   const spread = typeof jitter === "number" ? jitter : jitter ? 0.2 : 0;
-  checkNumber("retry.maxAttempts", maxAttempts, Number.isInteger(maxAttempts));
+  checkNumber("retry.maxAttempts", given, Number.isInteger(given) && given >= 0);
+  const maxAttempts = Math.max(1, given);
   checkNumber("retry.backoff.initialDelayMs", initialDelayMs, initialDelayMs >= 0);
   checkNumber("retry.backoff.maxDelayMs", maxDelayMs, maxDelayMs >= 0);
   checkNumber("retry.backoff.multiplier", multiplier, multiplier >= 1);
   checkNumber("retry.backoff.jitter", spread, spread >= 0 && spread <= 1);
-  const grow = GROWTH[strategy];
-  if (grow === undefined) throw wrong("retry.backoff.strategy", `exponential, linear or constant, not '${strategy}'`);
+  const grow = Object.hasOwn(GROWTH, strategy) ? GROWTH[strategy] : undefined;
+  if (grow === undefined) throw wrong("retry.backoff.strategy", `exponential, linear or constant, not ${showValue(strategy)}`);
   return {
     maxAttempts,
     delayAfter(attempt) {
@@ -58,7 +59,7 @@ const GROWTH: Readonly<Record<string, (initialMs: number, attempt: number, multi
 
 function checkNumber(field: string, value: number, holds: boolean): void {
   if (typeof value === "number" && holds) return;
-  throw wrong(field, `a sensible number, not ${JSON.stringify(value)}`);
+  throw wrong(field, `a sensible number, not ${showValue(value)}`);
 }
 
 function wrong(field: string, expected: string): HeraldError {

@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import type { Failure, Settlement } from "../core/delivery.ts";
+import type { Settlement } from "../core/delivery.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { HeraldError } from "../core/errors.ts";
 import { emit, EVENTS } from "../core/events.ts";
@@ -7,7 +7,7 @@ import type { Logger } from "../core/logger.ts";
 import type { GroupMeter, Meter } from "../core/meter.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { DeliveryContext } from "./context.ts";
-import { isDeadLetter, toDeadLetter } from "./dead-letter.ts";
+import { isDeadLetter, toDeadLetter, toFailure } from "./dead-letter.ts";
 import type { RetryPolicy } from "./retry.ts";
 
 /** How outcomes of one subscription become settlements. */
@@ -106,7 +106,7 @@ export class Settler {
     const delayMs = this.#options.policy.delayAfter(delivery.attempt);
     if (delayMs === undefined || this.#options.once) return this.#giveUp(run, error);
     this.counters(delivery.envelope.channel).retried++;
-    const failure: Failure = { attempt: delivery.attempt, code: error.code, message: error.message, at: this.#options.clock.now() };
+    const failure = toFailure(delivery, error, this.#options.clock.now());
     return { kind: "nack", delivery, delayMs: chosenDelayMs ?? delayMs, failure };
   }
 

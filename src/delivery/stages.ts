@@ -47,7 +47,7 @@ const BUSY_DELAY_MS = 50;
 /** A redriven message goes to the group that gave up on it, and to no other. */
 export const addressed: Stage = (run, { group }) => {
   const target = run.envelope.headers[REDRIVE_GROUP];
-  return target === undefined || target === group ? undefined : { kind: "skipped", reason: "addressed" };
+  return target === undefined || target === (group ?? "") ? undefined : { kind: "skipped", reason: "addressed" };
 };
 
 /** Past its time, a message is never started. */
