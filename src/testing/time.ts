@@ -5,7 +5,7 @@ import { FakeClock, settlePromises } from "./fake-clock.ts";
 export interface TestTime {
   readonly clock: Clock;
   readonly isStepped: boolean;
-  /** How long something that must come is waited for, unless said otherwise. Default 10,000. */
+  /** How long something that must come is waited for, unless said otherwise. */
   readonly patienceMs: number;
   /** Lets `ms` pass. */
   elapse(ms: number): Promise<void>;
@@ -60,11 +60,11 @@ export class RealTime implements TestTime {
 export class SteppedTime implements TestTime {
   readonly clock: FakeClock;
   readonly isStepped = true;
-  readonly patienceMs: number;
+  /** Stepped time costs nothing. */
+  readonly patienceMs = 10 * PATIENCE_MS;
 
-  constructor(clock: FakeClock, options: { readonly patienceMs?: number } = {}) {
+  constructor(clock: FakeClock) {
     this.clock = clock;
-    this.patienceMs = options.patienceMs ?? PATIENCE_MS;
   }
 
   elapse(ms: number): Promise<void> {

@@ -49,6 +49,8 @@ export class CaseContext {
   readonly #channels = new Set<string>();
   readonly #services: RecordedService[] = [];
   readonly #others: Broker[] = [];
+  #isOver = false;
+  #progressAt: number | undefined;
 
   constructor(parts: CaseParts) {
     this.#parts = parts;
@@ -165,6 +167,21 @@ export class CaseContext {
     return taken;
   }
 
+  /**
+   * For consumers that run side by side: what comes, or nothing after a moment. Rejects once nothing has come to any of
+   * them for longer than patience lasts, and when the case is over, so that no consumer outlives its case.
+   */
+  async poll(subscription: Subscription, limit: number, waitMs = 100): Promise<readonly Delivery[]> {
+    if (this.#isOver) throw new Error("The case is over.");
+    const deliveries = await subscription.receive(limit, waitMs);
+    const now = this.time.clock.monotonic();
+    if (deliveries.length > 0 || this.#progressAt === undefined) this.#progressAt = now;
+    const idleMs = now - this.#progressAt;
+    if (idleMs > this.time.patienceMs)
+      throw new Error(`No consumer got anything for ${Math.round(idleMs)} ms.`);
+    return deliveries;
+  }
+
   /** Acknowledges. */
   ack(subscription: Subscription, deliveries: readonly Delivery[]): Promise<void> {
     return this.time.drive(subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery }))));
@@ -238,6 +255,7 @@ export class CaseContext {
 
   /** For the runner: records what lies in the dead letters, stops every service, closes every broker. */
   async finish(): Promise<void> {
+    this.#isOver = true;
     if (this.has("admin")) await this.#recordDeadLetters();
     for (const { port } of this.#services) await this.time.drive(port.stop({ gracePeriodMs: this.unitMs }));
     for (const broker of [...this.#others, this.#parts.broker]) await this.time.drive(broker.close());
@@ -255,10 +273,13 @@ export class CaseContext {
     }
   }
 
+  /** At least one delivery, or a rejection once the time is over. */
   async #some(subscription: Subscription, most: number, endsAt: number): Promise<readonly Delivery[]> {
-    const leftMs = endsAt - this.time.clock.monotonic();
-    const deliveries = leftMs <= 0 ? [] : await this.receive(subscription, most, leftMs);
-    if (deliveries.length > 0 || leftMs > 0) return deliveries;
-    throw new Error(`Waited ${this.time.patienceMs} ms for up to ${most} deliveries more, and none came.`);
+    for (;;) {
+      const leftMs = endsAt - this.time.clock.monotonic();
+      if (leftMs <= 0) throw new Error(`Up to ${most} deliveries more must come, and none came in time.`);
+      const deliveries = await this.receive(subscription, most, leftMs);
+      if (deliveries.length > 0) return deliveries;
+    }
   }
 }

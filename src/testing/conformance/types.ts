@@ -76,7 +76,7 @@ export interface Harness {
   readonly dedupeWindowMs?: number;
   /** Share of the reference's message counts: 1 is all of them. Default 1. */
   readonly scale?: number;
-  /** How long a case waits for something that must come. Default 10,000. */
+  /** How long a case waits for something that must come, where time is not stepped. Default 10,000. */
   readonly patienceMs?: number;
   /** Repeats the random choices of a run. Default: the time. */
   readonly seed?: number;
@@ -93,7 +93,6 @@ export interface ConformanceCase {
   readonly needs?: readonly Need[];
   /** Runs on a stepped clock where the broker takes one. */
   readonly stepped?: boolean;
-  readonly bounds?: Bounds;
   /** What its history is held to, beside what holds for all. */
   readonly check?: CheckOptions;
   /** Fewer acknowledged messages make the run vacuous. Scaled like the counts. */

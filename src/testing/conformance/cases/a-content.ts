@@ -124,7 +124,7 @@ async function atMostOnce(context: CaseContext): Promise<void> {
     () => `handlers to start; ${started} did`,
   );
 
-  await context.time.drive(killed.port.stop());
+  await context.time.drive(killed.port.stop({ gracePeriodMs: context.unitMs }));
   const next = await context.service({ agentId });
   await next.subscribe(channel, () => {}, options);
   await service(next, channel, total);

@@ -96,7 +96,7 @@ async function churn(context: CaseContext): Promise<void> {
   let isOver = false;
   const member = async (subscription: Subscription, life: number) => {
     for (let round = 0; round < life && !isOver; round++) {
-      const deliveries = await subscription.receive(5, 50);
+      const deliveries = await context.poll(subscription, 5, 50);
       await turn();
       await context.ack(subscription, deliveries);
       for (const { envelope } of deliveries) handled.add(envelope.id);
@@ -111,6 +111,7 @@ async function churn(context: CaseContext): Promise<void> {
   await (await context.subscribe(channel)).close();
 
   const members = Promise.all(Array.from({ length: 6 }, join));
+  members.catch(() => {});
   for (let at = 0; at < total; at += 10) {
     await context.publish(...context.envelopes(channel, 10, (n) => ({ key: `k${(at + n) % 20}` })));
     await turn();

@@ -28,7 +28,7 @@ async function consumeAll(
   let handled = 0;
   const consume = async (subscription: Subscription) => {
     while (handled < total) {
-      const deliveries = await subscription.receive(8, 100);
+      const deliveries = await context.poll(subscription, 8);
       enter(running, deliveries);
       await turn();
       for (const { envelope } of deliveries) running.delete(envelope.key ?? "");
@@ -128,7 +128,7 @@ async function coldWaits(context: CaseContext, hot: number, cold: number): Promi
   for (let round = 1, left = hot + cold; left > 0; round++) {
     const taken: (readonly Delivery[])[] = [];
     for (const subscription of subscriptions)
-      taken.push(await subscription.receive(1, taken.some(({ length }) => length > 0) ? 0 : 1000));
+      taken.push(await context.poll(subscription, 1, taken.some(({ length }) => length > 0) ? 0 : 100));
     for (const [at, subscription] of subscriptions.entries())
       await context.ack(subscription, taken[at] ?? []);
     for (const { envelope } of taken.flat()) if (envelope.key !== "hot") waits.push(round);

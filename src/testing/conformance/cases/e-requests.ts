@@ -34,7 +34,7 @@ async function manyRequests(context: CaseContext): Promise<void> {
     });
   }
   const requester = await context.service({ agentId: context.agent("requester") });
-  const total = context.count(10_000, 200);
+  const total = context.count(10_000, 2000);
 
   const replies = await Promise.all(
     Array.from({ length: total }, (_none, n) => ask(context, requester, channel, { n })),
