@@ -77,6 +77,12 @@ export class Publisher {
     return this.#pending === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
 
+  /** Waits for the publishes that are on their way, each at most for its time limit, and leaves no timer behind. */
+  async close(): Promise<void> {
+    await this.idle();
+    this.#deadlines.clear();
+  }
+
   #add(envelope: Envelope, dedupe: boolean, detailed: boolean): Promise<Published | string> {
     if (this.#pending >= this.#options.maxPending) return Promise.reject(overloaded(this.#options.maxPending));
     this.#pending++;

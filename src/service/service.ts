@@ -48,6 +48,7 @@ export class MessagingService implements AsyncDisposable {
   #requester: Requester | undefined;
   #commanding: Promise<unknown> | undefined;
   #starting: Promise<void> | undefined;
+  #stopping: Promise<number> | undefined;
   #metrics: Metrics;
 
   /** Throws `INVALID_ARGUMENT` or `INVALID_MANIFEST`, naming the field. */
@@ -80,29 +81,22 @@ export class MessagingService implements AsyncDisposable {
    * `UNSUPPORTED` when the broker cannot do what the manifest asks, and with what opening rejects with.
    */
   start(): Promise<void> {
-    return (this.#starting ??= this.#start().catch((error: unknown) => {
+    this.#starting ??= this.#start(this.#stopping).catch((error: unknown) => {
       this.#starting = undefined;
       throw error;
-    }));
+    });
+    return this.#starting;
   }
 
   /**
    * Stops asking for messages, lets handlers finish for the grace period, waits for publishes, closes the broker if no
    * other service uses it. Idempotent. Resolves to how many handlers had to be aborted; their messages go back.
    */
-  async stop(options: { readonly gracePeriodMs?: number } = {}): Promise<number> {
-    const runtime = this.#runtime;
-    if (runtime === undefined) return 0;
-    const abandoned = await this.#subscriptions.drain(options.gracePeriodMs ?? this.#settings.gracePeriodMs);
-    this.#requester?.close();
-    await runtime.publisher.idle();
-    if (this.#runtime !== runtime) return abandoned;
-    this.#runtime = undefined;
-    this.#starting = undefined;
-    this.#requester = undefined;
-    this.#commanding = undefined;
-    await runtime.lease.release({ keepOpen: !this.#settings.closeBroker });
-    return abandoned;
+  stop(options: { readonly gracePeriodMs?: number } = {}): Promise<number> {
+    this.#stopping ??= this.#stop(options.gracePeriodMs ?? this.#settings.gracePeriodMs).finally(() => {
+      this.#stopping = undefined;
+    });
+    return this.#stopping;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -249,7 +243,8 @@ export class MessagingService implements AsyncDisposable {
     return this.#subscriptions.list();
   }
 
-  async #start(): Promise<void> {
+  async #start(stopping: Promise<unknown> | undefined): Promise<void> {
+    await stopping;
     const lease = await leaseBroker(this.#settings.broker);
     const runtime = new Runtime(this.#settings, lease, this.#metrics);
     this.#runtime = runtime;
@@ -261,9 +256,28 @@ export class MessagingService implements AsyncDisposable {
         registerCommandHandler: (name, handler) => this.registerCommandHandler(name, handler),
       });
     } catch (error) {
-      await this.stop({ gracePeriodMs: 0 });
+      await this.#shutDown(runtime, 0);
       throw error;
     }
+  }
+
+  async #stop(graceMs: number): Promise<number> {
+    const starting = this.#starting;
+    this.#starting = undefined;
+    // A start that fails has cleaned up after itself.
+    await starting?.catch(() => undefined);
+    return this.#runtime === undefined ? 0 : this.#shutDown(this.#runtime, graceMs);
+  }
+
+  async #shutDown(runtime: Runtime, graceMs: number): Promise<number> {
+    const abandoned = await this.#subscriptions.drain(graceMs);
+    this.#requester?.close();
+    await runtime.publisher.close();
+    this.#runtime = undefined;
+    this.#requester = undefined;
+    this.#commanding = undefined;
+    await runtime.lease.release({ keepOpen: !this.#settings.closeBroker });
+    return abandoned;
   }
 
   #listen(pattern: string, handler: Handler, options: SubscribeOptions): Promise<SubscriptionHandle> {

@@ -9,6 +9,8 @@ import type { Runtime } from "./runtime.ts";
 interface Standing {
   readonly handle: SubscriptionHandle;
   readonly ending: AbortController;
+  /** True for the agent's own group. */
+  readonly own: boolean;
   /** Undefined until the broker has answered. */
   readonly consumer: Consumer | undefined;
 }
@@ -33,16 +35,18 @@ export class Subscriptions {
     const { pattern, options } = listening;
     const group = options.group === undefined ? this.#ownGroup(runtime.settings.agentId, pattern) : options.group;
     const id = createId();
-    const unsubscribe = (): Promise<void> => this.#remove(id, runtime.settings.gracePeriodMs);
+    let leaving: Promise<void> | undefined;
+    const unsubscribe = (): Promise<void> => (leaving ??= this.#remove(id, runtime.settings.gracePeriodMs));
     const ending = new AbortController();
     const handle = { id, channel: pattern, group, signal: ending.signal, unsubscribe, [Symbol.asyncDispose]: unsubscribe };
     if (options.signal?.aborted === true) throw new HeraldError("CANCELLED", `The signal for '${pattern}' had fired before it was subscribed.`);
     // Taken before the broker answers, so that two calls at once do not choose one group.
-    this.#standing.set(id, { handle, ending, consumer: undefined });
-    if (group === runtime.settings.agentId) this.#patterns(pattern).add(pattern);
+    const own = group === runtime.settings.agentId;
+    this.#standing.set(id, { handle, ending, own, consumer: undefined });
+    if (own) this.#patterns(pattern).add(pattern);
     try {
       const consumer = await listen(runtime, listening, group);
-      if (this.#standing.has(id)) this.#standing.set(id, { handle, ending, consumer });
+      if (this.#standing.has(id)) this.#standing.set(id, { handle, ending, own, consumer });
       else await consumer.drain(0);
     } catch (error) {
       this.#forget(id);
@@ -82,7 +86,7 @@ export class Subscriptions {
     if (standing === undefined) return undefined;
     this.#standing.delete(id);
     standing.ending.abort();
-    this.#patterns(standing.handle.channel).delete(standing.handle.channel);
+    if (standing.own) this.#patterns(standing.handle.channel).delete(standing.handle.channel);
     return standing.consumer;
   }
 
