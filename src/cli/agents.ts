@@ -1,0 +1,211 @@
+import { describeThrown, HeraldError, isHeraldError } from "../core/errors.ts";
+import { brokerOf } from "../service/broker-url.ts";
+import { loadAgents, type LoadedAgent } from "../service/load-agents.ts";
+import type { MessagingServiceOptions } from "../service/options.ts";
+import { MessagingService } from "../service/service.ts";
+import { accountOf, type Account } from "./account.ts";
+import { Activity, untilIdle, type IdleResult } from "./activity.ts";
+import { EXIT } from "./exit-codes.ts";
+import { failureOf } from "./failure.ts";
+import type { Session } from "./session.ts";
+
+/** The agent id under which the command line publishes and asks. */
+export const OPERATOR = "herald-cli";
+
+/** How long a handler may go on when its agent is stopped. */
+const GRACE_MS = 10_000;
+const HURRIED_GRACE_MS = 1000;
+
+/** What the command line wants of its agents. */
+export interface StartOptions {
+  /** What the command line itself may publish, with its schemas. */
+  readonly publishes?: (
+    agents: readonly LoadedAgent[],
+  ) => readonly { readonly channel: string; readonly schema?: unknown }[];
+  /** Runs when the agents listen and none of them has begun an activity of its own. */
+  readonly beforeActivity?: (agents: InProcessAgents) => Promise<void>;
+}
+
+/** What a drain could not finish. */
+export interface LeftOver {
+  /** Handlers that did not end within the grace period. */
+  readonly aborted: number;
+  /** Messages that no handler has ended. */
+  readonly waiting: number;
+}
+
+/** Agents that run in this process on one broker, with the command line's own service beside them. */
+export class InProcessAgents {
+  readonly agents: readonly LoadedAgent[];
+  /** The command line's own service. */
+  readonly operator: MessagingService;
+  readonly activity: Activity;
+  readonly #session: Session;
+  readonly #startedAt = performance.now();
+  #failure: unknown;
+  #graceMs = GRACE_MS;
+
+  constructor(
+    session: Session,
+    parts: {
+      readonly agents: readonly LoadedAgent[];
+      readonly operator: MessagingService;
+      readonly activity: Activity;
+    },
+  ) {
+    this.#session = session;
+    this.agents = parts.agents;
+    this.operator = parts.operator;
+    this.activity = parts.activity;
+  }
+
+  get services(): MessagingService[] {
+    return [...this.agents.map(({ agent }) => agent), this.operator];
+  }
+
+  get names(): string[] {
+    return this.agents.map(({ agent }) => agent.agentId);
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.#startedAt;
+  }
+
+  /** What happened so far, by channel. */
+  account(): Account {
+    return accountOf(this.services);
+  }
+
+  /** Starts every service; rejects with the first error. */
+  async start(): Promise<void> {
+    for (const service of this.services) await service.start();
+  }
+
+  /** Begins the agents' own activities. One that fails ends the command with its error. */
+  begin(): void {
+    for (const { agent, started } of this.agents) {
+      void this.activity.track(started).catch((error: unknown) => {
+        this.#failure ??= agentFailed(error, `The activity of agent '${agent.agentId}' ended with an error`);
+        this.#session.interrupt.end(failureOf(this.#failure).exit);
+      });
+    }
+  }
+
+  /** Resolves when nothing waits and nothing runs, `timeoutMs` are over, or the command was interrupted. */
+  untilIdle(timeoutMs?: number): Promise<IdleResult> {
+    const { signal } = this.#session.interrupt;
+    return untilIdle({
+      activity: this.activity,
+      lag: () => this.operator.getConsumerLag(),
+      signal,
+      timeoutMs,
+    });
+  }
+
+  /** They had their time: whoever still works when they are stopped gets a second and no more. */
+  hurry(): void {
+    this.#graceMs = HURRIED_GRACE_MS;
+  }
+
+  /** Lets running handlers end and stops the agents; the command line's own service goes on. Resolves to what was left undone. */
+  async drain(): Promise<LeftOver> {
+    const aborted = await Promise.all(this.agents.map(({ agent }) => this.#stop(agent)));
+    const lag = await this.operator.getConsumerLag();
+    return { aborted: sum(aborted), waiting: sum(lag.map((group) => group.lag ?? 0)) };
+  }
+
+  /** Drains and stops everything; rejects with the error of an activity that failed. */
+  async stop(): Promise<void> {
+    await Promise.all(this.agents.map(({ agent }) => this.#stop(agent)));
+    await this.#stop(this.operator);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #stop(service: MessagingService): Promise<number> {
+    return service.stop({ gracePeriodMs: this.#graceMs });
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+/**
+ * Loads the manifests and starts their agents in this process, on a memory broker of its own, runs the work and stops the
+ * agents whatever came of it. Rejects with what loading, starting or the work rejects with.
+ */
+export async function withAgents<T>(
+  session: Session,
+  files: readonly string[],
+  options: StartOptions,
+  work: (agents: InProcessAgents) => Promise<T>,
+): Promise<T> {
+  const running = await load(session, files, options);
+  session.interrupt.arm(() =>
+    session.output.note("Stopping: running handlers may finish. Ctrl-C again ends at once."),
+  );
+  try {
+    await startAll(running, options);
+    return await work(running);
+  } finally {
+    await running.stop();
+  }
+}
+
+async function startAll(running: InProcessAgents, options: StartOptions): Promise<void> {
+  try {
+    await running.start();
+    await options.beforeActivity?.(running);
+  } catch (error) {
+    throw agentFailed(error, "An agent could not be started");
+  }
+  running.begin();
+}
+
+async function load(
+  session: Session,
+  files: readonly string[],
+  options: StartOptions,
+): Promise<InProcessAgents> {
+  const broker = brokerOf("memory:");
+  const logger = await session.logger();
+  let agents: readonly LoadedAgent[];
+  try {
+    agents = await loadAgents(files, { broker, logger });
+  } catch (error) {
+    throw agentFailed(error, "The module of an agent could not be loaded");
+  }
+  const activity = new Activity();
+  for (const { agent } of agents) agent.use(activity.middleware);
+  const publishes = options.publishes?.(agents) ?? [];
+  const messaging = { publishes, subscribes: [], commands: [], reliability: {} } as NonNullable<
+    MessagingServiceOptions["messaging"]
+  >;
+  const operator = new MessagingService({
+    agentId: OPERATOR,
+    messaging,
+    broker,
+    logger,
+    dlq: { enabled: false },
+    strict: false,
+  });
+  operator.use(activity.middleware);
+  return new InProcessAgents(session, { agents, operator, activity });
+}
+
+/** What an agent's own code threw is no bug of this program: it says where it came from. */
+function agentFailed(error: unknown, what: string): unknown {
+  if (isHeraldError(error)) return error;
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  const frame = stack
+    .split("\n")
+    .find((line) => line.includes("file://") || /^\s*at .*\(?\//.test(line) || /^\/.*:\d+$/.test(line));
+  const why =
+    frame === undefined
+      ? "The agent's own code threw it."
+      : `It was thrown ${frame.trim().replace(/^(?!at )/, "at ")}.`;
+  return new HeraldError("AGENT_FAILED", `${what}: ${describeThrown(error)}`, {
+    cause: error,
+    details: { exit: EXIT.failed, why, hint: "Correct the agent's module; its code is run as it stands." },
+  });
+}

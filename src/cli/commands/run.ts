@@ -1,0 +1,48 @@
+import { withAgents, type InProcessAgents, type LeftOver } from "../agents.ts";
+import { printDeadLetters } from "../dead-letter-view.ts";
+import { EXIT } from "../exit-codes.ts";
+import { showLive } from "../live.ts";
+import type { Session } from "../session.ts";
+import { printSummary } from "../summary.ts";
+import { count } from "../text.ts";
+
+/** What `herald run` was given. */
+export interface RunCommand {
+  readonly manifest: readonly string[];
+  readonly untilIdle: boolean;
+}
+
+/** Runs agents until they are interrupted, or until nothing is left to do; then says what happened. */
+export async function run({ manifest, untilIdle }: RunCommand, session: Session): Promise<number> {
+  const { output, interrupt } = session;
+  return withAgents(session, manifest, {}, async (agents) => {
+    announce(agents, session, untilIdle);
+    const hideLive = showLive(output, () => agents.account());
+    try {
+      await (untilIdle ? agents.untilIdle() : interrupt.ended());
+    } finally {
+      hideLive();
+    }
+    // What still runs is part of the account.
+    noteLeftOver(await agents.drain(), session);
+    printSummary(agents, output);
+    await printDeadLetters(agents, output);
+    return EXIT.done;
+  });
+}
+
+function announce(agents: InProcessAgents, { output }: Session, untilIdle: boolean): void {
+  if (output.options.json) {
+    output.json({ type: "started", agents: agents.names, broker: "memory", durability: "none" });
+    return;
+  }
+  const end = untilIdle ? "They stop when nothing is left to do." : "Ctrl-C stops them.";
+  output.note(`${count(agents.names.length, "agent")} started: ${agents.names.join(", ")}. ${end}`);
+}
+
+function noteLeftOver({ aborted, waiting }: LeftOver, { output }: Session): void {
+  if (aborted > 0)
+    output.note(`${count(aborted, "handler")} did not end within the grace period and had to be cut off.`);
+  if (waiting > 0)
+    output.note(`${count(waiting, "message")} had not been handled; a memory broker forgets them.`);
+}

@@ -1,0 +1,63 @@
+import type { Message } from "../../core/message.ts";
+import { checkPattern } from "../../core/pattern.ts";
+import { withAgents, type InProcessAgents } from "../agents.ts";
+import { EXIT } from "../exit-codes.ts";
+import type { Output } from "../output.ts";
+import type { Session } from "../session.ts";
+import { cut, jsonText, printable } from "../text.ts";
+
+/** What `herald tail` was given. */
+export interface TailCommand {
+  readonly pattern: string;
+  readonly manifest: readonly string[];
+  /** Ends after so many messages. */
+  readonly limit: number | undefined;
+  readonly untilIdle: boolean;
+  /** Only messages for which this expression holds. */
+  readonly where: string | undefined;
+}
+
+/** Prints the messages of a pattern while the agents that it starts exchange them. */
+export async function tail(command: TailCommand, session: Session): Promise<number> {
+  const { pattern, limit, untilIdle, where } = command;
+  const { output, interrupt } = session;
+  checkPattern(pattern);
+  const full = Promise.withResolvers<void>();
+  let shown = 0;
+  const show = async (message: Message): Promise<void> => {
+    if (limit !== undefined && shown >= limit) return;
+    shown++;
+    print(message, output);
+    await output.ready();
+    if (shown === limit) full.resolve();
+  };
+  const filter = where === undefined ? {} : { filter: { expression: where } };
+  const beforeActivity = async ({ operator }: InProcessAgents): Promise<void> => {
+    await operator.subscribe(pattern, show, { group: null, maxConcurrency: 1, ...filter });
+  };
+  return withAgents(session, command.manifest, { beforeActivity }, async (agents) => {
+    await Promise.race([full.promise, interrupt.ended(), ...(untilIdle ? [agents.untilIdle()] : [])]);
+    return EXIT.done;
+  });
+}
+
+function print(message: Message, output: Output): void {
+  if (output.options.json) {
+    output.json(message);
+    return;
+  }
+  const { timestamp, channel, source, metadata, payload } = message;
+  const parts = [
+    `${timestamp.slice(11, 23)}Z`,
+    channel,
+    ...(metadata.type === undefined ? [] : [metadata.type]),
+    source,
+  ];
+  output.line(cut(printable(parts.join("  ")), output.width));
+  output.line(cut(`  ${jsonText(shown(payload))}`, output.width));
+}
+
+/** Bytes are no JSON: they are shown by their number. */
+function shown(payload: unknown): unknown {
+  return payload instanceof Uint8Array ? `${payload.byteLength} bytes` : payload;
+}

@@ -1,0 +1,105 @@
+import { isoTime } from "../core/clock.ts";
+import type { InProcessAgents } from "./agents.ts";
+import type { Output } from "./output.ts";
+import { table, type Column } from "./table.ts";
+import { count, cut, jsonText, printable } from "./text.ts";
+
+/** One dead letter, as the service lists it. */
+export type DeadLetter = Awaited<ReturnType<InProcessAgents["operator"]["deadLetters"]["list"]>>[number];
+
+/** How many of them people are shown who did not ask for them. */
+const SHOWN = 20;
+
+/** A dead letter as one line of JSON; `detailed` adds the failures, headers, the message and its bytes. */
+export function deadLetterJson(entry: DeadLetter, detailed = false): object {
+  const brief = {
+    type: "dead-letter",
+    id: entry.id,
+    channel: entry.channel,
+    group: entry.group,
+    agentId: entry.agentId,
+    code: entry.code,
+    reason: entry.reason,
+    attempts: entry.attempts,
+    redriven: entry.redriven,
+    firstFailedAt: isoTime(entry.firstFailedAt),
+    lastFailedAt: isoTime(entry.lastFailedAt),
+    deadLetterChannel: entry.deadLetterChannel,
+    position: entry.position,
+  };
+  if (!detailed) return brief;
+  const failures = entry.failures.map((failure) => ({ ...failure, at: isoTime(failure.at) }));
+  return {
+    ...brief,
+    failures,
+    headers: entry.headers,
+    message: entry.message ?? null,
+    bodyBase64: Buffer.from(entry.body).toString("base64"),
+  };
+}
+
+/** Dead letters as a table that fits the width. */
+export function deadLetterTable(entries: readonly DeadLetter[], output: Output): string[] {
+  const columns: Column<DeadLetter>[] = [
+    { title: "CHANNEL", value: ({ channel }) => channel, min: 14 },
+    { title: "CODE", value: ({ code }) => code, paint: (cell) => output.paint("bad", cell) },
+    { title: "REASON", value: ({ reason }) => reason, min: 24 },
+    { title: "TRIES", value: ({ attempts }) => attempts, optional: true },
+    // Half an id is of no use: it is shown whole or not at all.
+    { title: "ID", value: ({ id }) => id, optional: true },
+    { title: "AGENT", value: ({ agentId }) => agentId, optional: true },
+    { title: "LAST", value: ({ lastFailedAt }) => `${isoTime(lastFailedAt).slice(11, 19)}Z`, optional: true },
+  ];
+  return table(columns, entries, output.width);
+}
+
+/** One dead letter in full, for people. */
+export function deadLetterPage(entry: DeadLetter, output: Output): string[] {
+  const field = (name: string, value: string): string =>
+    cut(`${name.padEnd(10)}${printable(value)}`, output.width);
+  const lines = [
+    field("id", entry.id),
+    field(
+      "channel",
+      `${entry.channel} (group ${entry.group ?? "none: a broadcast"}, agent ${entry.agentId})`,
+    ),
+    field("kept on", `${entry.deadLetterChannel} at ${entry.position}`),
+    field("code", entry.code),
+    field(
+      "attempts",
+      `${entry.attempts}${entry.redriven > 0 ? `, sent back ${count(entry.redriven, "time")} before` : ""}`,
+    ),
+  ];
+  for (const failure of entry.failures) {
+    lines.push(cut(`  ${isoTime(failure.at)}  attempt ${failure.attempt}  ${failure.code}`, output.width));
+    lines.push(cut(`    ${printable(failure.message)}`, output.width));
+  }
+  for (const [name, value] of Object.entries(entry.headers)) lines.push(field("header", `${name}: ${value}`));
+  const body =
+    entry.message === undefined ? `${count(entry.body.byteLength, "byte")} that cannot be decoded` : "";
+  return [...lines, ...(body === "" ? payloadLines(entry) : [field("payload", body)])];
+}
+
+/** Prints what is among the dead letters after agents have run: all for programs, the first of them for people. */
+export async function printDeadLetters({ operator }: InProcessAgents, output: Output): Promise<void> {
+  const entries = await operator.deadLetters.list({ limit: output.options.json ? Infinity : SHOWN });
+  if (output.options.json) {
+    for (const entry of entries) output.json(deadLetterJson(entry));
+    return;
+  }
+  if (entries.length === 0) return;
+  const { total } = await operator.deadLetters.stats();
+  output.line("");
+  output.line(output.paint("bad", `${count(total, "dead letter")}:`));
+  output.lines(deadLetterTable(entries, output));
+  if (total > entries.length) output.line(`and ${total - entries.length} more`);
+}
+
+function payloadLines(entry: DeadLetter): string[] {
+  return [
+    "payload",
+    ...jsonText(entry.message?.payload, 2)
+      .split("\n")
+      .map((line) => `  ${line}`),
+  ];
+}

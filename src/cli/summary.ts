@@ -1,0 +1,39 @@
+import { accountLine, accountTable, type Account } from "./account.ts";
+import type { InProcessAgents } from "./agents.ts";
+import { showDuration } from "./duration.ts";
+import type { Output } from "./output.ts";
+import type { Session } from "./session.ts";
+import { cut } from "./text.ts";
+import type { IdleResult } from "./activity.ts";
+
+/** Prints what happened: a table and a line for people; for programs a line for each channel and one with the sums. */
+export function printSummary(agents: InProcessAgents, output: Output): void {
+  const account = agents.account();
+  const elapsedMs = Math.round(agents.elapsedMs);
+  if (output.options.json) {
+    for (const row of account.channels) output.json({ type: "channel", ...row });
+    output.json({ type: "summary", ...account.total, elapsedMs });
+    return;
+  }
+  if (account.channels.length > 0) output.lines(accountTable(account, output));
+  output.line(cut(sentence(account, agents), output.width));
+}
+
+function sentence(account: Account, agents: InProcessAgents): string {
+  return accountLine(account, agents.elapsedMs);
+}
+
+/** Lets the agents settle; says so where they did not within the time. */
+export async function settle(
+  agents: InProcessAgents,
+  session: Session,
+  timeoutMs: number,
+): Promise<IdleResult> {
+  const result = await agents.untilIdle(timeoutMs);
+  if (result !== "timeout") return result;
+  agents.hurry();
+  session.output.note(
+    `The agents have not settled within ${showDuration(timeoutMs)}; what follows is how it stands now.`,
+  );
+  return result;
+}
