@@ -226,7 +226,9 @@ export class CaseContext {
     const agentId = rest.agentId ?? this.agent();
     const broker = new SharedBroker(faulty ?? this.#parts.broker, this.capabilities, this.#records);
     const { clock } = this.time;
-    const port = this.harness.createService({ ...rest, agentId, broker, clock });
+    // Waiting for a retry is refused where the broker cannot wait, so it is only asked for by cases that name the need.
+    const retry = this.has("nackDelay") ? {} : { retry: { maxAttempts: 1 } };
+    const port = this.harness.createService({ ...retry, ...rest, agentId, broker, clock });
     const recorder = { records: this.#records, clock, agentId, nextId: () => this.nextId() };
     const service = new RecordedService(port, recorder);
     await this.time.drive(port.start());

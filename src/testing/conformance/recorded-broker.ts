@@ -117,7 +117,10 @@ class RecordedSubscription extends SubscriptionWrapper {
       await this.inner.settle(settlements);
       for (const settlement of first) this.#after(settlement, "ack.ok");
     } catch (error) {
-      for (const settlement of first) this.#after(settlement, "ack.info");
+      for (const settlement of first) {
+        this.#settled.delete(settlement.delivery);
+        this.#after(settlement, "ack.info");
+      }
       throw error;
     }
   }

@@ -21,7 +21,7 @@ export const deliveringMutants: readonly Mutant[] = [
   {
     name: "invents a message",
     expected: "phantom",
-    near: ["a09"],
+    near: ["a03"],
     wrap(broker) {
       const isHit = oneIn(20);
       return twist(broker, {

@@ -174,7 +174,7 @@ export const publishingMutants: readonly Mutant[] = [
   {
     name: "recognises ids that were never published",
     expected: "lost-middle",
-    near: ["f01"],
+    near: ["a01"],
     wrap(broker) {
       const isHit = oneIn(30);
       return twist(broker, {
@@ -234,7 +234,7 @@ export const publishingMutants: readonly Mutant[] = [
   },
   {
     name: "forgets that messages have a key",
-    expected: "reorder",
+    expected: "assertion",
     near: ["b04"],
     wrap(broker) {
       const keys = new Map<string, string | undefined>();

@@ -34,7 +34,7 @@ export const subscribingMutants: readonly Mutant[] = [
   },
   {
     name: "gives a broadcast to one only",
-    expected: "lost-postfix",
+    expected: "lost-prefix",
     near: ["b-broadcast"],
     wrap: (broker) =>
       twist(broker, { subscribe: (spec) => (spec.group === null ? { ...spec, group: "everybody" } : spec) }),
@@ -68,7 +68,7 @@ export const subscribingMutants: readonly Mutant[] = [
   },
   {
     name: "loses what a closing subscription had not handed out",
-    expected: "lost-postfix",
+    expected: "lost-prefix",
     near: ["h-closing-releases"],
     wrap: (broker) =>
       twist(broker, {

@@ -242,6 +242,7 @@ export const contentCases: readonly ConformanceCase[] = [
     id: "a07-at-least-once",
     group: "A",
     title: "a handler that fails two times in five ends up handling every message",
+    needs: ["nackDelay"],
     acked: 1000,
     run: atLeastOnce,
   },

@@ -55,7 +55,10 @@ async function perKey(context: CaseContext): Promise<void> {
   const keys = 100;
   const total = keys * context.count(100, 10);
 
-  await context.publish(...context.envelopes(channel, total, (at) => ({ key: `k${at % keys}` })));
+  // Messages of one key come in threes, so that consumers meet over them.
+  await context.publish(
+    ...context.envelopes(channel, total, (at) => ({ key: `k${Math.floor(at / 3) % keys}` })),
+  );
 
   await consumeAll(context, subscriptions, total);
 }
