@@ -6,7 +6,12 @@ export interface Seen {
   negativeZero: boolean;
   /** A number that may not be what the text said. */
   inexact: boolean;
+  /** Objects and arrays met on the way out, one that is met again counted again. */
+  objects: number;
 }
+
+/** More than any broker takes. Objects that refer to each other crosswise would be walked until the end of days. */
+const MAX_OBJECTS = 4_000_000;
 
 interface Fault {
   readonly code: ErrorCode;
@@ -14,7 +19,7 @@ interface Fault {
   readonly path: string;
 }
 
-/** Walks a value that is to be published. Throws `UNSERIALIZABLE`, `DEPTH_LIMIT` or `UNSAFE_PAYLOAD`, naming the path. */
+/** Walks a value that is to be published. Throws `UNSERIALIZABLE`, `DEPTH_LIMIT`, `MESSAGE_TOO_LARGE` or `UNSAFE_PAYLOAD`, naming the path. */
 export function checkOutgoing(value: unknown, maxDepth: number, seen: Seen): void {
   raise(outgoing(value, maxDepth, seen));
 }
@@ -48,9 +53,11 @@ function outgoing(value: unknown, depth: number, seen: Seen): Fault | undefined 
 
 function outgoingObject(value: object, depth: number, seen: Seen): Fault | undefined {
   if (depth === 0) return tooDeep();
+  if (++seen.objects > MAX_OBJECTS) return fault("MESSAGE_TOO_LARGE", `is object number ${MAX_OBJECTS}, more than a message can hold: send less.`);
   if (Array.isArray(value)) return each(value, (item) => outgoing(item, depth - 1, seen));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) {
+    if (value instanceof Date && Number.isNaN(value.getTime())) return fault("UNSERIALIZABLE", "is an invalid date: send null or a valid one.");
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON === "function") return outgoing(toJSON.call(value, ""), depth - 1, seen);
     const kind = Object.prototype.toString.call(value);

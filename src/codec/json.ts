@@ -1,4 +1,4 @@
-import { HeraldError } from "../core/errors.ts";
+import { describeThrown, HeraldError, isHeraldError } from "../core/errors.ts";
 import { checkIncoming, checkOutgoing, type Seen } from "./guard.ts";
 import { decodeText, encodeText } from "./slab.ts";
 
@@ -11,24 +11,30 @@ declare global {
 
 /**
  * A value as JSON bytes (RFC 8259). What JSON cannot carry is refused, never changed: `UNSERIALIZABLE` for numbers that
- * are not finite, functions, symbols, bigints, and collections; `DEPTH_LIMIT`; `UNSAFE_PAYLOAD` for `__proto__` keys.
- * Undefined properties are absent; objects with `toJSON` (dates) speak for themselves.
+ * are not finite, functions, symbols, bigints, invalid dates, collections, and what throws when it is read; `DEPTH_LIMIT`;
+ * `MESSAGE_TOO_LARGE` for millions of objects; `UNSAFE_PAYLOAD` for `__proto__` keys. Undefined properties are absent;
+ * objects with `toJSON` (dates) speak for themselves.
  */
 export function encodeJson(value: unknown, maxDepth: number): Uint8Array {
-  const seen: Seen = { negativeZero: false, inexact: false };
-  checkOutgoing(value, maxDepth, seen);
-  return encodeText(seen.negativeZero ? JSON.stringify(value, keepSign) : JSON.stringify(value));
+  const seen: Seen = { negativeZero: false, inexact: false, objects: 0 };
+  try {
+    checkOutgoing(value, maxDepth, seen);
+    return encodeText(seen.negativeZero ? JSON.stringify(value, keepSign) : JSON.stringify(value));
+  } catch (cause) {
+    throw isHeraldError(cause) ? cause : unreadable(cause);
+  }
 }
 
 /**
- * The value of JSON bytes. `MALFORMED` when they are not JSON, or hold a number that this process cannot hold exactly;
- * `DEPTH_LIMIT`, `UNSAFE_PAYLOAD` as for {@link encodeJson}.
+ * The value of JSON bytes. `MALFORMED` when they are not JSON in UTF-8, or hold a number beyond the range of this process
+ * or a whole number that it cannot hold exactly (fractions are rounded as everywhere, RFC 8259 section 6); `DEPTH_LIMIT`
+ * and `UNSAFE_PAYLOAD` as for {@link encodeJson}.
  */
 export function decodeJson(bytes: Uint8Array, maxDepth: number): unknown {
   const text = decodeText(bytes);
   const value = parse(text);
   if (typeof value !== "object" && typeof value !== "number") return value;
-  const seen: Seen = { negativeZero: false, inexact: false };
+  const seen: Seen = { negativeZero: false, inexact: false, objects: 0 };
   checkIncoming(value, maxDepth, seen);
   if (seen.inexact) JSON.parse(text, refuseInexact);
   return value;
@@ -42,6 +48,15 @@ function parse(text: string): unknown {
   }
 }
 
+/** A whole number that is what it says, or is how this language writes the number that was meant. */
+function isExact(source: string, value: number): boolean {
+  return String(value) === source || BigInt(source) === BigInt(value);
+}
+
+function unreadable(cause: unknown): HeraldError {
+  return new HeraldError("UNSERIALIZABLE", `The payload cannot be written as JSON: ${describeThrown(cause)}`, { cause });
+}
+
 function keepSign(_key: string, value: unknown): unknown {
   return Object.is(value, -0) ? JSON.rawJSON("-0") : value;
 }
@@ -49,7 +64,7 @@ function keepSign(_key: string, value: unknown): unknown {
 function refuseInexact(this: unknown, key: string, value: unknown, context?: { readonly source?: string }): unknown {
   const source = context?.source;
   if (typeof value !== "number" || source === undefined) return value;
-  if (Number.isFinite(value) && (!/^-?\d+$/.test(source) || BigInt(source) === BigInt(value))) return value;
+  if (Number.isFinite(value) && (!/^-?\d+$/.test(source) || isExact(source, value))) return value;
   throw new HeraldError("MALFORMED", `The number ${source.slice(0, 40)} at '${key}' cannot be held exactly: send it as a string.`, {
     details: { key },
   });

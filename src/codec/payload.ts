@@ -16,15 +16,20 @@ export function encodePayload(payload: unknown, maxDepth: number): EncodedPayloa
   return { body: encodeJson(payload, maxDepth), contentType: JSON_TYPE };
 }
 
-/** The payload of an envelope: JSON by its media type, text for `text/*`, else its bytes. Every call makes a new value. */
+/**
+ * The payload of an envelope: JSON by its media type (also without one, and `+json`), text for `text/*`, else its bytes.
+ * Every call makes a new value. Throws as {@link decodeJson} does, and `MALFORMED` for text that is not UTF-8.
+ */
 export function decodePayload(envelope: Envelope, maxDepth: number): unknown {
   const { contentType, body } = envelope;
-  if (contentType === JSON_TYPE || isJson(contentType)) return decodeJson(body, maxDepth);
-  if (contentType.startsWith("text/")) return decodeText(body);
+  if (contentType === JSON_TYPE) return decodeJson(body, maxDepth);
+  const media = mediaOf(contentType);
+  if (media === "" || media === JSON_TYPE || media.endsWith("+json")) return decodeJson(body, maxDepth);
+  if (media.startsWith("text/")) return decodeText(body);
   return new Uint8Array(body);
 }
 
-function isJson(contentType: string): boolean {
-  const media = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-  return media === "" || media === JSON_TYPE || media.endsWith("+json");
+/** A media type without its parameters. Its case means nothing (RFC 9110). */
+function mediaOf(contentType: string): string {
+  return contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }

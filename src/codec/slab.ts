@@ -1,3 +1,6 @@
+import { isUtf8 } from "node:buffer";
+import { HeraldError } from "../core/errors.ts";
+
 /** Large enough for the allocator to give it back to the system as a whole, small enough to be filled soon. */
 const SLAB_BYTES = 256 * 1024;
 /** Texts above this length get a buffer of their own. */
@@ -19,8 +22,11 @@ export function encodeText(text: string): Uint8Array {
   return slab.subarray(start, used);
 }
 
-/** The text of UTF-8 bytes. */
+/** The text of UTF-8 bytes (RFC 3629). `MALFORMED` when they are not: nothing is replaced in silence. */
 export function decodeText(bytes: Uint8Array): string {
   const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return buffer.toString("utf8");
+  const text = buffer.toString("utf8");
+  // What is not UTF-8 has become U+FFFD; most texts hold none, and need no second look.
+  if (!text.includes("\uFFFD") || isUtf8(buffer)) return text;
+  throw new HeraldError("MALFORMED", "The body is not UTF-8: send text as UTF-8, or bytes as application/octet-stream.");
 }
