@@ -5,9 +5,6 @@ const CHANNEL = /^[A-Za-z0-9_:-]+(?:\.[A-Za-z0-9_:-]+)*$/;
 const TOKEN = /^[A-Za-z0-9_:*-]+$/;
 const GRAMMAR = "tokens of A-Z a-z 0-9 _ : - joined by dots, at most 200 bytes";
 
-/** Prefixes that Herald keeps for itself; an author's own channels must not start with them. */
-export const RESERVED_PREFIXES = ["system.", "reply.", "dlq.", "agent."] as const;
-
 /** True when `name` is a channel name: tokens of `[A-Za-z0-9_:-]` joined by dots, at most 200 bytes, case-sensitive. */
 export function isChannelName(name: unknown): name is string {
   return typeof name === "string" && name.length <= MAX_CHANNEL_BYTES && CHANNEL.test(name);

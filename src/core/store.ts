@@ -1,23 +1,3 @@
-/** A value with the version a compare-and-set needs. */
-export interface Versioned {
-  readonly value: Uint8Array;
-  readonly version: string;
-}
-
-/** Small state by key, with compare-and-set. A failed `ifVersion` is `CONFLICT`. */
-export interface KeyValueStore {
-  get(key: string): Promise<Versioned | null>;
-  /** Resolves to the new version. `ifVersion: null` means: only if the key is absent. */
-  put(
-    key: string,
-    value: Uint8Array,
-    options?: { readonly ifVersion?: string | null; readonly ttlMs?: number },
-  ): Promise<string>;
-  delete(key: string): Promise<void>;
-  /** Keys that start with `prefix`, sorted, after `after`. */
-  list(prefix: string, limit: number, after?: string): Promise<readonly string[]>;
-}
-
 /** What an id is to an inbox when its delivery arrives. */
 export type InboxState = "new" | "done" | "busy";
 

@@ -68,7 +68,7 @@ export class Running {
   #sweep(): void {
     this.#timer = undefined;
     const now = this.#clock.monotonic();
-    for (const run of [...this.#runs]) {
+    for (const run of this.#runs.slice()) {
       if (run.deadlineAt <= now) this.#onTimeout(run, timedOut(run, this.#timeoutMs));
     }
     this.#arm(now);

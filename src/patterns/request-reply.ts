@@ -75,7 +75,7 @@ export class Requester {
   /** Rejects every waiting request with `CLOSED`. */
   close(): void {
     this.#closed = true;
-    for (const id of [...this.#pending.keys()]) this.#end(id)?.reject(closed());
+    for (const id of Array.from(this.#pending.keys())) this.#end(id)?.reject(closed());
     this.#deadlines.clear();
   }
 

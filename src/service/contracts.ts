@@ -16,6 +16,7 @@ export interface PublishContractOptions {
 
 /** Channels that need no declaration: they belong to the runtime's own conversations. */
 const EXEMPT = ["agent.", "agent-", "reply.", "dlq."];
+/** Channels that only Herald itself publishes to. */
 const RESERVED = ["system.", "dlq."];
 
 /** Holds an agent to what its manifest says that it publishes. */

@@ -73,7 +73,7 @@ export class Subscriptions {
     this.#exact.clear();
     this.#wildcards.clear();
     for (const { ending } of standing) ending.abort();
-    const abandoned = await Promise.all(standing.map(({ consumer }) => consumer?.drain(graceMs) ?? 0));
+    const abandoned = await Promise.all(standing.map(({ consumer }) => consumer?.drain(graceMs) ?? Promise.resolve(0)));
     return abandoned.reduce((sum, count) => sum + count, 0);
   }
 

@@ -133,7 +133,7 @@ export class ChannelLog {
   /** Doubles the ring: its size stays a power of two, so that an index is a mask away. */
   #grow(): void {
     const held = this.#tail - this.#head;
-    const slots = new Array<Slot | undefined>(Math.max(FIRST_CAPACITY, this.#slots.length * 2)).fill(undefined);
+    const slots = Array.from<Slot | undefined>({ length: Math.max(FIRST_CAPACITY, this.#slots.length * 2) });
     for (let i = 0; i < held; i++) slots[i] = this.#slots[this.#index(this.#head + i)];
     this.#slots.fill(undefined);
     this.#slots = slots;
