@@ -154,13 +154,13 @@ export class MessagingService implements AsyncDisposable {
 
   /** Messages one by one, for `for await`; each is settled with `ack()` or `nack()`. Ending the loop unsubscribes. */
   consume<T = unknown>(channel: ChannelRef<T>, options: SubscribeOptions = {}): AsyncGenerator<Consumed<T>, void, undefined> {
-    return consumeFrom<T>((handler) => this.subscribe(channel, handler as Handler<T>, { ...options, ack: "manual" }));
+    return consumeFrom<T>((handler) => this.subscribe(channel, handler, { ...options, ack: "manual" }));
   }
 
   /** Answers a command of this agent; the manifest's schemas check input and output. `ALREADY_EXISTS`, `INVALID_ARGUMENT`. */
   async registerCommandHandler<Input = unknown, Output = unknown>(name: string, handler: CommandHandler<Input, Output>): Promise<void> {
     this.#running();
-    this.#commands.register(name, handler as CommandHandler<never>);
+    this.#commands.register(name, handler);
     await (this.#commanding ??= this.#listen(this.#commands.pattern, this.#commands.handle, { group: this.agentId }));
   }
 

@@ -307,6 +307,7 @@ export class MemoryBroker implements Broker {
   /** The sequence after which a new group reads; undefined: only what comes. */
   #startOf(from: StartFrom | undefined): ((candidate: { sequence: number; envelope: Envelope }) => boolean) | undefined {
     if (from === undefined || from === "new") return undefined;
+    if (this.#settings.replay === 0) throw noReplay();
     if (from === "earliest") return () => true;
     if ("time" in from) return ({ envelope }) => envelope.time >= from.time;
     const position = Number(from.position);
@@ -322,6 +323,12 @@ export class MemoryBroker implements Broker {
       this.#enqueue(queue, envelope, sequence, false);
     }
   }
+}
+
+function noReplay(): HeraldError {
+  return new HeraldError("UNSUPPORTED", "This memory broker retains nothing to start from: set its option replay above 0, or subscribe from 'new'.", {
+    details: { field: "from" },
+  });
 }
 
 function closed(): HeraldError {
