@@ -5,6 +5,7 @@ import type { SchemaLike } from "../schema/model.ts";
 import { inspectSchema } from "../schema/inspect.ts";
 import { compileSchema } from "../schema/compile-schema.ts";
 import { isStandardSchema } from "../schema/standard-schema.ts";
+import { bundleSchema } from "./bundle.ts";
 import type { CommandSpec, FilterSpec, PublishedChannel, SubscribedChannel } from "./model.ts";
 import {
   isPlainObject,
@@ -33,7 +34,10 @@ const COMMAND: KnownKeys = {
     timeoutMs: "timeoutSeconds",
   },
 };
-const FILTER: KnownKeys = { keys: ["expression", "fields"] };
+const FILTER: KnownKeys = {
+  keys: ["expression", "fields"],
+  otherwise: "Put conditions on single fields under fields.",
+};
 
 const GRAMMAR =
   "a channel name: tokens of A-Z a-z 0-9 _ : - joined by dots, at most 200 bytes, without wildcards";
@@ -211,11 +215,18 @@ function readSchema(reader: ObjectReader, key: string): SchemaLike | undefined {
   const value = reader.raw(key);
   if (value === undefined) return undefined;
   if (isStandardSchema(value)) return value;
-  const inspection = inspectSchema(value);
+  const { segments, problems, document } = reader.at(key);
+  const { schema, origins } =
+    document === undefined ? { schema: value, origins: new Map() } : bundleSchema(value, document);
+  const inspection = inspectSchema(schema);
   if (inspection.ok) return inspection.root;
-  const { segments, problems } = reader.at(key);
   for (const problem of inspection.problems) {
-    problems.error({ ...problem, segments: [...segments, ...problem.segments] });
+    const [first, part, ...rest] = problem.segments;
+    const origin = first === "$defs" ? origins.get(String(part)) : undefined;
+    problems.error({
+      ...problem,
+      segments: origin === undefined ? [...segments, ...problem.segments] : [...origin, ...rest],
+    });
   }
   return undefined;
 }

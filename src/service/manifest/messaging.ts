@@ -1,6 +1,6 @@
 import { readCommand, readPublished, readSubscribed } from "./channels.ts";
 import type { MessagingSpec } from "./model.ts";
-import { readObject, type KnownKeys, type ObjectReader, type Place } from "./object-reader.ts";
+import { isPlainObject, readObject, type KnownKeys, type ObjectReader, type Place } from "./object-reader.ts";
 import { readReliability } from "./reliability.ts";
 
 const MESSAGING: KnownKeys = {
@@ -22,45 +22,43 @@ export const NO_MESSAGING: MessagingSpec = { publishes: [], subscribes: [], comm
 export function readMessaging(value: unknown, place: Place): MessagingSpec {
   const reader = readObject(value, place, MESSAGING);
   if (reader === undefined) return NO_MESSAGING;
+  const publishes = reader.list("publishes");
+  const subscribes = reader.list("subscribes");
+  const commands = reader.list("commands");
   const spec = {
-    publishes: readAll(reader, "publishes", readPublished),
-    subscribes: readAll(reader, "subscribes", readSubscribed),
-    commands: readAll(reader, "commands", readCommand),
+    publishes: readAll(publishes, readPublished),
+    subscribes: readAll(subscribes, readSubscribed),
+    commands: readAll(commands, readCommand),
     reliability: readReliability(reader),
   };
-  checkOnce(reader, "publishes", "channel");
-  checkOnce(reader, "commands", "name");
-  checkOnce(reader, "subscribes", "channel");
+  reportRepeated(publishes, { list: "publishes", key: "channel" });
+  reportRepeated(commands, { list: "commands", key: "name" });
+  reportRepeated(subscribes, { list: "subscribes", key: "channel" });
   return spec;
 }
 
-function readAll<T>(
-  reader: ObjectReader,
-  key: string,
-  read: (value: unknown, place: Place) => T | undefined,
-): readonly T[] {
-  return reader
-    .list(key)
-    .map(([value, place]) => read(value, place))
-    .filter((item) => item !== undefined);
+type Items = ReturnType<ObjectReader["list"]>;
+
+function readAll<T>(items: Items, read: (value: unknown, place: Place) => T | undefined): readonly T[] {
+  return items.map(([value, place]) => read(value, place)).filter((item) => item !== undefined);
 }
 
 /** A channel or command may be declared once. Two subscriptions work, but they share the messages of one group. */
-function checkOnce(reader: ObjectReader, key: string, name: string): void {
-  const first = new Map<unknown, number>();
-  for (const [index, [item, { segments, problems }]] of reader.list(key).entries()) {
-    const value: unknown =
-      typeof item === "object" && item !== null ? (item as Record<string, unknown>)[name] : undefined;
+function reportRepeated(items: Items, { list, key }: { readonly list: string; readonly key: string }): void {
+  const first = new Map<string, number>();
+  for (const [index, [item, { segments, problems }]] of items.entries()) {
+    const value: unknown = isPlainObject(item) ? item[key] : undefined;
+    if (typeof value !== "string") continue;
     const before = first.get(value);
-    if (before === undefined || typeof value !== "string") {
+    if (before === undefined) {
       first.set(value, index);
       continue;
     }
     const at = {
-      segments: [...segments, name],
-      message: `is declared twice: ${key}[${before}] has ${value} already`,
+      segments: [...segments, key],
+      message: `is declared twice: ${list}[${before}] has ${value} already`,
     };
-    if (key === "subscribes") {
+    if (list === "subscribes") {
       problems.warn({
         ...at,
         hint: "Both belong to the agent's group, so that each message goes to only one of them.",

@@ -7,6 +7,8 @@ import type { Problems } from "./problems.ts";
 export interface Place {
   readonly segments: readonly Segment[];
   readonly problems: Problems;
+  /** The whole document, for references that lead from one part of it to another; absent in code. */
+  readonly document?: unknown;
 }
 
 /** Which keys an object may have. */
@@ -14,8 +16,10 @@ export interface KnownKeys {
   readonly keys: readonly string[];
   /** Other words for a key that are read as it: `{ delivery: "deliveryGuarantee" }`. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** Words that people write and that mean a key here, for hints only. */
+  /** Words that people write and that mean a key here, for hints only; a sentence is given as it is. */
   readonly hints?: Readonly<Record<string, string>>;
+  /** The hint for a key that is like none of them. */
+  readonly otherwise?: string;
 }
 
 interface Entry {
@@ -48,7 +52,7 @@ export class ObjectReader {
   /** Where the value of a key stands, under the spelling it was written with. */
   at(key: string): Place {
     const written = this.#entries.get(key)?.written ?? key;
-    return { segments: [...this.#place.segments, written], problems: this.#place.problems };
+    return { ...this.#place, segments: [...this.#place.segments, written] };
   }
 
   /** Is the key written here? */
@@ -116,8 +120,10 @@ export class ObjectReader {
       this.wrong(key, "a list");
       return [];
     }
-    const { segments, problems } = this.at(key);
-    return value.map((item: unknown, index) => [item, { segments: [...segments, index], problems }] as const);
+    const place = this.at(key);
+    return value.map(
+      (item: unknown, index) => [item, { ...place, segments: [...place.segments, index] }] as const,
+    );
   }
 
   /** The object under a key, to be read with its own keys. */
@@ -146,7 +152,9 @@ export class ObjectReader {
     const at = { segments: [...segments, written], onKey: true };
     if (key === undefined) {
       const meant =
-        known.hints?.[written] ?? nearest(written, [...known.keys, ...Object.keys(known.aliases ?? {})]);
+        knownHint(written, known) ??
+        nearest(written, [...known.keys, ...Object.keys(known.aliases ?? {})]) ??
+        known.otherwise;
       const expected = `one of ${known.keys.join(", ")}`;
       problems.error({
         ...at,
@@ -168,6 +176,10 @@ export class ObjectReader {
     if (written.includes("_")) problems.mark("D2", written);
     this.#entries.set(key, { written, value });
   }
+}
+
+function knownHint(written: string, { hints = {} }: KnownKeys): string | undefined {
+  return Object.hasOwn(hints, written) ? hints[written] : undefined;
 }
 
 function hintFor(meant: string): string {
@@ -195,7 +207,7 @@ export function isPlainObject(value: unknown): value is Readonly<Record<string, 
 }
 
 /** Reports that a value is not what it has to be. */
-export function wrongAt(
+function wrongAt(
   place: Place,
   value: unknown,
   wanted: { readonly expected: string; readonly hint?: string },

@@ -153,7 +153,7 @@ function readSpec(root: PlainObject, problems: Problems): MessagingSpec {
   }
   const spec = readPart(root, "spec", problems);
   if (spec === undefined) return NO_MESSAGING;
-  const place: Place = { segments: ["spec", "messaging"], problems };
+  const place: Place = { segments: ["spec", "messaging"], problems, document: root };
   const { messaging } = spec;
   if (messaging === undefined || messaging === null) {
     problems.warn({

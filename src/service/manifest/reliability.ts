@@ -17,13 +17,14 @@ const RELIABILITY: KnownKeys = {
     dead_letter_queue: "dlq",
     deadLetter: "dlq",
     acknowledgement: "acknowledgment",
+    retries: "retry",
   },
 };
 const RETRY: KnownKeys = { keys: ["maxAttempts", "maxRetries", "backoff"] };
 const BACKOFF: KnownKeys = { keys: ["strategy", "initialDelayMs", "maxDelayMs", "multiplier"] };
 const DLQ: KnownKeys = { keys: ["enabled", "channel", "retentionDays"] };
 const ORDERING: KnownKeys = { keys: ["guarantee", "timeoutSeconds"], aliases: { mode: "guarantee" } };
-const ACKNOWLEDGMENT: KnownKeys = { keys: ["mode", "timeoutSeconds"] };
+const ACKNOWLEDGMENT: KnownKeys = { keys: ["mode", "timeoutSeconds"], hints: { timeout: "timeoutSeconds" } };
 
 /** A timer cannot wait longer than this. */
 const MAX_DELAY_MS = 2 ** 31 - 1;

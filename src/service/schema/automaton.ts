@@ -17,7 +17,7 @@ export interface Growth {
 export class TooComplex extends Error {}
 
 /** Work allowed for one judgement: some tens of milliseconds. */
-const MAX_STEPS = 2_000_000;
+const MAX_STEPS = 300_000;
 
 /**
  * Judges the ambiguity of an automaton: in how many ways it can read one input. Infinitely many is what makes
@@ -41,10 +41,12 @@ class Judge {
   readonly components: readonly (readonly number[])[];
   readonly #automaton: Automaton;
   readonly #componentOf = new Map<number, number>();
+  readonly #size: number;
   #steps = 0;
 
   constructor(automaton: Automaton) {
     this.#automaton = automaton;
+    this.#size = automaton.sets.length;
     this.components = loopsOf(automaton);
     for (const [index, states] of this.components.entries())
       for (const state of states) this.#componentOf.set(state, index);
@@ -57,9 +59,9 @@ class Judge {
   }
 
   isPolynomial(): boolean {
-    for (const [index, states] of this.components.entries()) {
-      for (const [other, others] of this.components.entries()) {
-        if (index !== other && this.#overtakes(states, others)) return true;
+    for (const index of this.components.keys()) {
+      for (const other of this.components.keys()) {
+        if (index !== other && this.#overtakes(index, other)) return true;
       }
     }
     return false;
@@ -73,20 +75,13 @@ class Judge {
 
   /** Two different states of one loop that one input reaches together from one state, and leads together to one state. */
   #hasTwoWaysBack(states: readonly number[], index: number): boolean {
-    const forward = this.#pairsFrom(states, index);
-    const backward = new Map<string, Set<string>>();
-    for (const [from, targets] of forward) {
-      for (const to of targets) {
-        const sources = backward.get(to) ?? new Set();
-        backward.set(to, sources.add(from));
-      }
-    }
-    const open = states.map((state) => pairKey(state, state));
+    const sources = this.#pairSources(states, index);
+    const open = states.map((state) => this.#pair(state, state));
     const seen = new Set(open);
-    for (let key = open.pop(); key !== undefined; key = open.pop()) {
-      for (const source of backward.get(key) ?? []) {
+    for (let pair = open.pop(); pair !== undefined; pair = open.pop()) {
+      for (const source of sources.get(pair) ?? []) {
         if (seen.has(source)) continue;
-        if (!isDiagonal(source)) return true;
+        if (Math.floor(source / this.#size) !== source % this.#size) return true;
         seen.add(source);
         open.push(source);
       }
@@ -94,65 +89,67 @@ class Judge {
     return false;
   }
 
-  #pairsFrom(states: readonly number[], index: number): Map<string, Set<string>> {
-    const found = new Map<string, Set<string>>();
-    const open: (readonly [number, number])[] = states.map((state) => [state, state]);
+  /** Pairs of states that can be reached from one state on one input: by each, the pairs it is reached from. */
+  #pairSources(states: readonly number[], index: number): ReadonlyMap<number, readonly number[]> {
+    const sources = new Map<number, number[]>();
+    const open = states.map((state) => this.#pair(state, state));
+    const seen = new Set(open);
     for (let pair = open.pop(); pair !== undefined; pair = open.pop()) {
-      const key = pairKey(pair[0], pair[1]);
-      if (found.has(key)) continue;
-      const targets = new Set<string>();
-      found.set(key, targets);
-      for (const to of this.#steppedPairs(pair, index)) {
-        targets.add(pairKey(to[0], to[1]));
-        open.push(to);
+      const from = [Math.floor(pair / this.#size), pair % this.#size] as const;
+      for (const a of this.#within(from[0], index)) {
+        for (const b of this.#within(from[1], index)) {
+          if (!this.#meet(a, b)) continue;
+          const to = this.#pair(a, b);
+          const known = sources.get(to);
+          if (known === undefined) sources.set(to, [pair]);
+          else known.push(pair);
+          if (!seen.has(to)) open.push(to);
+          seen.add(to);
+        }
       }
     }
-    return found;
-  }
-
-  *#steppedPairs(pair: readonly [number, number], index: number): Generator<readonly [number, number]> {
-    for (const a of this.#next(pair[0]).keys()) {
-      if (this.#componentOf.get(a) !== index) continue;
-      for (const b of this.#next(pair[1]).keys()) {
-        this.#count();
-        if (this.#componentOf.get(b) === index && this.#meet(a, b)) yield [a, b];
-      }
-    }
+    return sources;
   }
 
   /** Is there an input on which a state of `first` loops, one of `second` loops, and which leads from the one to the other? */
-  #overtakes(first: readonly number[], second: readonly number[]): boolean {
-    return first.some((p) => second.some((q) => this.#reachesTriple(p, q)));
+  #overtakes(first: number, second: number): boolean {
+    const starts = this.components[first] ?? [];
+    const ends = this.components[second] ?? [];
+    return starts.some((p) => ends.some((q) => this.#reachesTriple([p, first], [q, second])));
   }
 
-  #reachesTriple(p: number, q: number): boolean {
-    const target = `${p},${q},${q}`;
-    const open: (readonly [number, number, number])[] = [[p, p, q]];
-    const seen = new Set<string>();
-    for (let triple = open.pop(); triple !== undefined; triple = open.pop()) {
-      for (const to of this.#steppedTriples(triple)) {
-        const key = to.join(",");
-        if (key === target) return true;
-        if (seen.has(key)) continue;
-        seen.add(key);
-        open.push(to);
+  #reachesTriple([p, first]: StateIn, [q, second]: StateIn): boolean {
+    const target = this.#triple(p, q, q);
+    const open = [[p, p, q] as const];
+    const seen = new Set<number>();
+    for (let from = open.pop(); from !== undefined; from = open.pop()) {
+      for (const a of this.#within(from[0], first)) {
+        for (const c of this.#within(from[2], second)) {
+          if (!this.#meet(a, c)) continue;
+          for (const b of this.#next(from[1]).keys()) {
+            if (!this.#meet(a, b) || !this.#meet(b, c)) continue;
+            const to = this.#triple(a, b, c);
+            if (to === target) return true;
+            if (!seen.has(to)) open.push([a, b, c]);
+            seen.add(to);
+          }
+        }
       }
     }
     return false;
   }
 
-  *#steppedTriples(triple: readonly [number, number, number]): Generator<readonly [number, number, number]> {
-    for (const a of this.#next(triple[0]).keys()) {
-      if (this.#componentOf.get(a) !== this.#componentOf.get(triple[0])) continue;
-      for (const c of this.#next(triple[2]).keys()) {
-        this.#count();
-        if (this.#componentOf.get(c) !== this.#componentOf.get(triple[2]) || !this.#meet(a, c)) continue;
-        for (const b of this.#next(triple[1]).keys()) {
-          this.#count();
-          if (this.#meet(a, b) && this.#meet(b, c)) yield [a, b, c];
-        }
-      }
-    }
+  /** Next states that stay in a component. */
+  #within(state: number, component: number): readonly number[] {
+    return [...this.#next(state).keys()].filter((to) => this.#componentOf.get(to) === component);
+  }
+
+  #pair(a: number, b: number): number {
+    return a * this.#size + b;
+  }
+
+  #triple(a: number, b: number, c: number): number {
+    return this.#pair(this.#pair(a, b), c);
   }
 
   #next(state: number): ReadonlyMap<number, number> {
@@ -161,22 +158,13 @@ class Judge {
 
   /** Pairwise meeting stands for meeting all at once: it errs on the side of refusing. */
   #meet(a: number, b: number): boolean {
+    if (++this.#steps > MAX_STEPS) throw new TooComplex();
     return a === b || overlaps(this.#automaton.sets[a] ?? [], this.#automaton.sets[b] ?? []);
   }
-
-  #count(): void {
-    if (++this.#steps > MAX_STEPS) throw new TooComplex();
-  }
 }
 
-function pairKey(a: number, b: number): string {
-  return `${a},${b}`;
-}
-
-function isDiagonal(key: string): boolean {
-  const [a, b] = key.split(",");
-  return a === b;
-}
+/** A state and the component it is in. */
+type StateIn = readonly [state: number, component: number];
 
 /** Strongly connected components that contain a cycle, in topological order reversed (Tarjan, without recursion). */
 function loopsOf(automaton: Automaton): readonly (readonly number[])[] {

@@ -111,6 +111,15 @@ describe("hostile schemas", () => {
       $defs[`d${i}`] = { anyOf: [{ $ref: `#/$defs/d${i + 1}` }, { $ref: `#/$defs/d${i + 1}` }] };
     }
     expect(refusal({ $defs, $ref: "#/$defs/d0" }).message).toContain("references multiply");
+    for (const twice of [
+      { allOf: [{ items: { $ref: "#" } }, { contains: { $ref: "#" } }] },
+      { allOf: [{ prefixItems: [{ $ref: "#" }] }, { items: { $ref: "#" } }] },
+      { allOf: [{ items: [true], additionalItems: { $ref: "#" } }, { unevaluatedItems: { $ref: "#" } }] },
+      { allOf: [{ patternProperties: { "^a": { $ref: "#" } } }, { properties: { b: { $ref: "#" } } }] },
+      { allOf: [{ additionalProperties: { $ref: "#" } }, { properties: { b: { $ref: "#" } } }] },
+    ]) {
+      expect(refusal(twice).message).toContain("doubles with every level");
+    }
     const doubling = { properties: { next: { anyOf: [{ $ref: "#" }, { $ref: "#" }] } } };
     expect(refusal(doubling).message).toContain("doubles with every level");
   });

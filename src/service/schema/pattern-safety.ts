@@ -1,5 +1,4 @@
 import { componentsOf, judgeGrowth, TooComplex, type Automaton } from "./automaton.ts";
-import { overlaps } from "./char-set.ts";
 import { regexAutomaton, type RegexAutomaton } from "./regex-automaton.ts";
 import { parseRegex, UnreadableRegex } from "./regex-parse.ts";
 
@@ -79,17 +78,18 @@ function width(automaton: RegexAutomaton): number {
   return choicesOf(automaton, automaton.starts) * Math.max(1, ...starts);
 }
 
-/** How many of these ways one character can take at most. */
+/** How many of these ways one character can take at most: the most that lie over one point of the code points' line. */
 function choicesOf(automaton: Automaton, targets: ReadonlyMap<number, number>): number {
-  const states = [...targets.keys()];
-  return states.reduce((most, state) => {
+  const ends: (readonly [at: number, change: number])[] = [];
+  for (const [state, ways] of targets) {
     const set = automaton.sets[state] ?? [];
-    const together = states.filter((other) => overlaps(set, automaton.sets[other] ?? []));
-    return Math.max(
-      most,
-      together.reduce((sum, other) => sum + (targets.get(other) ?? 0), 0),
-    );
-  }, 0);
+    for (let i = 0; i < set.length; i += 2) ends.push([set[i] ?? 0, ways], [(set[i + 1] ?? 0) + 1, -ways]);
+  }
+  ends.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  let most = 0;
+  let open = 0;
+  for (const [, change] of ends) most = Math.max(most, (open += change));
+  return most;
 }
 
 function refuse(reason: string): PatternVerdict {

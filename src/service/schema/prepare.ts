@@ -1,5 +1,4 @@
 import type { JsonSchema } from "./model.ts";
-import { judgePattern } from "./pattern-safety.ts";
 import type { LinkedSchema } from "./recursion.ts";
 import type { SchemaObject } from "./walk.ts";
 
@@ -56,7 +55,8 @@ class Preparer {
     }
     const target = this.#document.targets.get(schema);
     if (target !== undefined) copy["$ref"] = this.#names.get(target);
-    if (typeof schema["pattern"] === "string") copy["pattern"] = patternOf(schema["pattern"]);
+    if (typeof schema["pattern"] === "string")
+      copy["pattern"] = patternOf(schema["pattern"], schema["maxLength"]);
     if (schema["uniqueItems"] === true) copy["~refine"] = [UNIQUE_ITEMS];
     return copy;
   }
@@ -72,12 +72,10 @@ class Preparer {
   }
 }
 
-function patternOf(source: string): RegExp {
-  const verdict = judgePattern(source);
-  return verdict.kind === "bounded" ? new BoundedRegExp(source, verdict.maxLength) : new RegExp(source, "u");
+function patternOf(source: string, maxLength: unknown): RegExp {
+  return typeof maxLength === "number" ? new BoundedRegExp(source, maxLength) : new RegExp(source, "u");
 }
 
-/** Matches everything that is too long for it; inspection made sure that `maxLength` refuses such text. */
 class BoundedRegExp extends RegExp {
   readonly #maxUnits: number;
 

@@ -11,16 +11,16 @@ export interface SchemaProblem {
   readonly onKey?: boolean;
 }
 
-/** A value as an error shows it: JSON, cut short. */
+/** A value as an error shows it, cut short. Never throws, also for what JSON does not have. */
 export function show(value: unknown): string {
-  const text =
-    typeof value === "object" && value !== null
-      ? describeObject(value)
-      : String(JSON.stringify(value) ?? typeof value);
+  const text = describe(value);
   return text.length > 60 ? `${text.slice(0, 59)}…` : text;
 }
 
-function describeObject(value: object): string {
+function describe(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) return String(value);
   if (!Array.isArray(value)) return "an object";
   return value.length === 0 ? "an empty list" : "a list";
 }

@@ -105,7 +105,7 @@ export class SchemaWalk {
     if (kind === "nameMap") this.#nameMap(value, segments);
     const problem = checkValue(kind, value);
     if (problem !== undefined) this.#add(segments, problem);
-    else if (kind === "pattern") this.#add(segments, checkRegex(String(value), schema));
+    else if (kind === "pattern" && !this.#isFull()) this.#add(segments, checkRegex(String(value), schema));
     else if (kind === "names") this.#names(value as readonly string[], segments);
     return [];
   }
