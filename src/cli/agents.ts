@@ -141,14 +141,14 @@ export async function withAgents<T>(
   work: (agents: InProcessAgents) => Promise<T>,
 ): Promise<T> {
   const running = await load(session, files, options);
-  session.interrupt.arm(() =>
+  const disarm = session.interrupt.arm(() =>
     session.output.note("Stopping: running handlers may finish. Ctrl-C again ends at once."),
   );
   try {
     await startAll(running, options);
     return await work(running);
   } finally {
-    await running.stop();
+    await running.stop().finally(disarm);
   }
 }
 

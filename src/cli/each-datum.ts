@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import { LINES, readData, type Datum } from "./data.ts";
 import { EXIT, exitOfMany } from "./exit-codes.ts";
 import { failureOf, type Failure } from "./failure.ts";
@@ -19,12 +18,8 @@ export interface Outcome {
 }
 
 /** The payloads of an argument. A single one is read here and now, so that a mistake in it is known before any agent starts. */
-export async function openInputs(
-  data: string | undefined,
-  session: Session,
-  stdin: Readable = process.stdin,
-): Promise<Inputs> {
-  const read = readData(data, { stdin, signal: session.interrupt.signal });
+export async function openInputs(data: string | undefined, session: Session): Promise<Inputs> {
+  const read = readData(data, { stdin: session.stdin, signal: session.interrupt.signal });
   const many = data === "-" || (data?.startsWith("@") === true && LINES.test(data));
   if (many) return { many, data: read };
   const single: Datum[] = [];

@@ -6,7 +6,6 @@ const SIGNALS = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 export class Interrupt {
   readonly #controller = new AbortController();
   #exit: number | undefined;
-  #armed = false;
 
   /** Fires once, when the command must end. */
   get signal(): AbortSignal {
@@ -18,18 +17,24 @@ export class Interrupt {
     return this.#exit;
   }
 
-  /** From now on Ctrl-C and a termination ask the command to end, and a second one ends the process at once. */
-  arm(onFirst: (name: string) => void): void {
-    if (this.#armed) return;
-    this.#armed = true;
-    for (const [name, exit] of Object.entries(SIGNALS)) {
-      process.on(name, () => {
+  /**
+   * From now on Ctrl-C and a termination ask the command to end, and a second one ends the process at once. The function
+   * that it returns makes them what they were.
+   */
+  arm(onFirst: () => void): () => void {
+    const listeners = Object.entries(SIGNALS).map(([name, exit]) => {
+      const listener = (): void => {
         // The second time: whoever waits for the end has lost patience.
         if (this.signal.aborted) process.exit(exit);
         this.end(exit);
-        onFirst(name);
-      });
-    }
+        onFirst();
+      };
+      process.on(name, listener);
+      return { name, listener };
+    });
+    return () => {
+      for (const { name, listener } of listeners) process.off(name, listener);
+    };
   }
 
   /** Asks the command to end; the first exit code stays. */

@@ -16,7 +16,7 @@ export function showLive(output: Output, account: () => Account): () => void {
     const now = account();
     const line = accountLine(now, performance.now() - startedAt);
     if (!output.canDraw) output.stderr(line);
-    else output.draw(fitting([...accountTable(now, output), cut(line, output.width)]));
+    else output.draw(fitting([...accountTable(now, output), cut(line, output.width)], output.errorRows - 1));
   };
   const timer = setInterval(draw, output.canDraw ? REDRAW_MS : LINE_MS);
   return () => {
@@ -26,7 +26,6 @@ export function showLive(output: Output, account: () => Account): () => void {
 }
 
 /** What is taller than the terminal could not be drawn over. */
-function fitting(lines: readonly string[]): readonly string[] {
-  const rows = (process.stderr.rows || 24) - 1;
+function fitting(lines: readonly string[], rows: number): readonly string[] {
   return lines.length <= rows ? lines : [...lines.slice(0, rows - 2), "…", ...lines.slice(-1)];
 }

@@ -35,7 +35,7 @@ function readable(line: string, output: Output): string {
     "",
     "  ",
   );
-  const painted = head.replace(` ${name} `, ` ${output.paint(state, name, process.stderr)} `);
+  const painted = head.replace(` ${name} `, ` ${output.paintError(state, name)} `);
   return [painted, ...more, ...(verbose ? stackOf(err) : [])].join("\n");
 }
 

@@ -1,3 +1,4 @@
+import type { Readable, Writable } from "node:stream";
 import { styleText } from "node:util";
 import type { Failure } from "./failure.ts";
 import { failureJson, failureLines } from "./failure.ts";
@@ -13,14 +14,31 @@ export interface OutputOptions {
   readonly verbose: boolean;
 }
 
+/** A stream that may be a terminal. */
+export type TerminalStream = Writable & {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly rows?: number;
+};
+
+/** The streams that a command works on: those of the process, or others in their place. */
+export interface Streams {
+  readonly stdin: Readable;
+  readonly stdout: TerminalStream;
+  readonly stderr: TerminalStream;
+}
+
 const STYLES = { good: "green", waiting: "yellow", bad: "red", faint: "gray" } as const;
 const DEFAULT_WIDTH = 80;
+const DEFAULT_ROWS = 24;
 /** Under the text of an error's lines. */
 const HANGING = "       ";
 
-/** The two streams of the process: data goes to stdout, everything said about it to stderr. */
+/** What a command says: data goes to stdout, everything said about it to stderr. */
 export class Output {
   readonly options: OutputOptions;
+  readonly #stdout: TerminalStream;
+  readonly #stderr: TerminalStream;
   readonly #onClosed: (fault: Error | undefined) => void;
   #closed = false;
   #fault: Error | undefined;
@@ -28,12 +46,14 @@ export class Output {
   #live: readonly string[] = [];
 
   /** `onClosed`: stdout takes nothing more, because its reader has gone or, with a fault, because it cannot be written. */
-  constructor(options: OutputOptions, onClosed: (fault: Error | undefined) => void) {
+  constructor(options: OutputOptions, streams: Streams, onClosed: (fault: Error | undefined) => void) {
     this.options = options;
+    this.#stdout = streams.stdout;
+    this.#stderr = streams.stderr;
     this.#onClosed = onClosed;
-    process.stdout.on("error", (error: NodeJS.ErrnoException) => this.#failed(error));
+    this.#stdout.on("error", (error: NodeJS.ErrnoException) => this.#failed(error));
     // Where nobody reads what is said about the data, the data is still wanted.
-    process.stderr.on("error", () => {});
+    this.#stderr.on("error", () => {});
   }
 
   /** True when the reader of stdout has gone: what is written is dropped, and that is no fault. */
@@ -49,18 +69,26 @@ export class Output {
   /** Columns of the terminal; 80 where there is none and COLUMNS does not say. */
   get width(): number {
     const told = Number(process.env["COLUMNS"]);
-    return process.stdout.columns || (Number.isInteger(told) && told > 0 ? told : DEFAULT_WIDTH);
+    return this.#stdout.columns || (Number.isInteger(told) && told > 0 ? told : DEFAULT_WIDTH);
   }
 
   /** Columns of the terminal that stderr goes to; without end where it goes elsewhere, so that its lines stay whole. */
   get errorWidth(): number {
-    return process.stderr.isTTY ? process.stderr.columns || DEFAULT_WIDTH : Infinity;
+    return this.#stderr.isTTY ? this.#stderr.columns || DEFAULT_WIDTH : Infinity;
+  }
+
+  /** Lines of the terminal that stderr goes to. */
+  get errorRows(): number {
+    return this.#stderr.rows || DEFAULT_ROWS;
   }
 
   /** True where stderr can be drawn over. */
   get canDraw(): boolean {
     return (
-      process.stderr.isTTY && process.env["TERM"] !== "dumb" && !this.options.json && !this.options.quiet
+      this.#stderr.isTTY === true &&
+      process.env["TERM"] !== "dumb" &&
+      !this.options.json &&
+      !this.options.quiet
     );
   }
 
@@ -81,10 +109,10 @@ export class Output {
 
   /** Resolves when stdout takes more. */
   ready(): Promise<void> {
-    if (this.#closed || !process.stdout.writableNeedDrain) return Promise.resolve();
+    if (this.#closed || !this.#stdout.writableNeedDrain) return Promise.resolve();
     return new Promise((resolve) => {
-      process.stdout.once("drain", resolve);
-      process.stdout.once("close", resolve);
+      this.#stdout.once("drain", resolve);
+      this.#stdout.once("close", resolve);
     });
   }
 
@@ -99,14 +127,14 @@ export class Output {
   stderr(text: string): void {
     const live = this.#live;
     this.#erase();
-    process.stderr.write(`${text}\n`);
+    this.#stderr.write(`${text}\n`);
     this.draw(live);
   }
 
   /** Shows these lines at the end of stderr, in the place of those shown before. */
   draw(lines: readonly string[]): void {
     this.#erase();
-    if (lines.length > 0) process.stderr.write(`${lines.join("\n")}\n`);
+    if (lines.length > 0) this.#stderr.write(`${lines.join("\n")}\n`);
     this.#live = lines;
   }
 
@@ -122,32 +150,37 @@ export class Output {
       ...wrap(`why: ${why}`, this.errorWidth, "  ", HANGING),
       ...wrap(`fix: ${fix}`, this.errorWidth, "  ", HANGING),
     ];
-    this.stderr(lines.join("\n").replace("error:", this.paint("bad", "error:", process.stderr)));
+    this.stderr(lines.join("\n").replace("error:", this.paintError("bad", "error:")));
   }
 
-  /** Colours a text where the stream shows colours and they are wanted: NO_COLOR, FORCE_COLOR and TERM=dumb decide. */
-  paint(state: State, text: string, stream: NodeJS.WriteStream = process.stdout): string {
-    return styleText(STYLES[state], text, { stream });
+  /** Colours a text of stdout where it shows colours and they are wanted: NO_COLOR, FORCE_COLOR and TERM=dumb decide. */
+  paint(state: State, text: string): string {
+    return styleText(STYLES[state], text, { stream: this.#stdout });
+  }
+
+  /** Colours a text of stderr, as {@link paint} does. */
+  paintError(state: State, text: string): string {
+    return styleText(STYLES[state], text, { stream: this.#stderr });
   }
 
   /** Resolves when what was written has left the process. */
   async flush(): Promise<void> {
-    await Promise.all([process.stdout, process.stderr].map(flushed));
+    await Promise.all([this.#stdout, this.#stderr].map(flushed));
   }
 
   #erase(): void {
     if (this.#live.length === 0) return;
     // To the beginning of the first of them (a terminal may have echoed ^C), and clear from there.
-    process.stderr.write(`\r\u001b[${this.#live.length}A\u001b[0J`);
+    this.#stderr.write(`\r\u001b[${this.#live.length}A\u001b[0J`);
     this.#live = [];
   }
 
   #write(text: string): void {
     if (this.#closed) return;
     const live = this.#live;
-    if (process.stdout.isTTY) this.#erase();
-    process.stdout.write(text);
-    if (live.length > 0 && process.stdout.isTTY) this.draw(live);
+    if (this.#stdout.isTTY) this.#erase();
+    this.#stdout.write(text);
+    if (live.length > 0 && this.#stdout.isTTY) this.draw(live);
   }
 
   #failed(error: NodeJS.ErrnoException): void {
@@ -158,6 +191,6 @@ export class Output {
   }
 }
 
-function flushed(stream: NodeJS.WriteStream): Promise<void> {
+function flushed(stream: Writable): Promise<void> {
   return new Promise((resolve) => stream.write("", () => resolve()));
 }

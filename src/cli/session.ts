@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { Logger } from "../core/logger.ts";
 import type { Interrupt } from "./interrupt.ts";
 import type { Output } from "./output.ts";
@@ -6,6 +7,7 @@ import type { Output } from "./output.ts";
 export interface Session {
   readonly output: Output;
   readonly interrupt: Interrupt;
+  readonly stdin: Readable;
   /** The logger for the agents, on stderr; loaded when first asked for. */
   readonly logger: () => Promise<Logger>;
 }
