@@ -43,9 +43,15 @@ export function decodeJson(bytes: Uint8Array, maxDepth: number): unknown {
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (cause) {
-    throw new HeraldError("MALFORMED", `The body is not JSON: ${(cause as Error).message}`, { cause });
+  } catch (error) {
+    throw new HeraldError("MALFORMED", `The body is not JSON${placeOf(error)}: publish JSON, or say what it is with a content type.`);
   }
+}
+
+/** Where parsing stopped. The engine's own sentence quotes the body, which has no business in headers, events and logs. */
+function placeOf(error: unknown): string {
+  const position = /at position (\d+)/.exec((error as Error).message)?.[1];
+  return position === undefined ? "" : ` from position ${position} on`;
 }
 
 /** A whole number that is what it says, or is how this language writes the number that was meant. */

@@ -1,12 +1,14 @@
 import { HeraldError } from "../core/errors.ts";
 import type { Handler } from "../core/middleware.ts";
 import type { CommandHandler } from "./commands.ts";
-import type { AnyHandler, SubscribeOptions } from "./options.ts";
+import type { SubscribedChannel } from "./manifest/model.ts";
+import type { AnyHandler } from "./options.ts";
 import type { Settings } from "./settings.ts";
 
 /** What binding does to a service. */
 export interface Binder {
-  readonly subscribe: (channel: string, handler: Handler, options: SubscribeOptions) => Promise<unknown>;
+  /** Subscribes what one entry of the manifest declares, with that entry's own filter, schema and concurrency. */
+  readonly subscribe: (declared: SubscribedChannel, handler: Handler) => Promise<unknown>;
   readonly registerCommandHandler: (name: string, handler: CommandHandler) => Promise<unknown>;
 }
 
@@ -17,9 +19,10 @@ export interface Binder {
 export async function bindManifest(settings: Settings, binder: Binder): Promise<void> {
   const { handlers, messaging, agentId } = settings;
   if (handlers === undefined) return;
-  for (const { channel, handler: name } of messaging.subscribes) {
+  for (const declared of messaging.subscribes) {
+    const { channel, handler: name } = declared;
     if (name === undefined) continue;
-    await binder.subscribe(channel, functionOf(handlers, name, `the subscription to '${channel}' of agent '${agentId}'`), {});
+    await binder.subscribe(declared, functionOf(handlers, name, `the subscription to '${channel}' of agent '${agentId}'`));
   }
   for (const { name } of messaging.commands) {
     await binder.registerCommandHandler(name, functionOf(handlers, name, `the command '${name}' of agent '${agentId}'`));

@@ -131,3 +131,25 @@ describe("the life of a service", () => {
     expect(await service.getConsumerLag({ channel: "jobs" })).toEqual([{ channel: "jobs", group: "a", lag: 1, unsettled: 0 }]);
   });
 });
+
+describe("subscriptions that a manifest binds", () => {
+  it("to one channel each keep their own filter", async () => {
+    const got: string[] = [];
+    const subscribes = ["high", "low"].map((severity) => ({
+      channel: "alarms.raised",
+      handler: severity,
+      filter: { fields: { severity } },
+    }));
+    const handlers = {
+      high: (message: { payload: { n: number } }) => void got.push(`high ${message.payload.n}`),
+      low: (message: { payload: { n: number } }) => void got.push(`low ${message.payload.n}`),
+    };
+    await using service = new MessagingService({ agentId: "a", messaging: { subscribes }, handlers });
+    await service.start();
+
+    await service.publish("alarms.raised", { n: 1, severity: "high" });
+    await service.publish("alarms.raised", { n: 2, severity: "low" });
+
+    await expect.poll(() => got.toSorted()).toEqual(["high 1", "low 2"]);
+  });
+});

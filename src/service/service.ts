@@ -14,6 +14,7 @@ import { channelStats, pendingOf, type ChannelStats, type ConsumerLag } from "./
 import { Commands, type CommandHandler } from "./commands.ts";
 import { consumeFrom, type Consumed } from "./consume.ts";
 import { judge, type Health } from "./health.ts";
+import type { SubscribedChannel } from "./manifest/model.ts";
 import type { MessagingServiceOptions, SubscribeOptions, SubscriptionHandle } from "./options.ts";
 import { notRunning, Runtime } from "./runtime.ts";
 import { settingsOf, type Settings } from "./settings.ts";
@@ -32,6 +33,15 @@ export interface BatchMessage {
 
 /** What became of one message of a batch, in its place. */
 export type BatchResult = { readonly ok: true; readonly id: string } | { readonly ok: false; readonly error: HeraldError };
+
+/** A subscription that is asked for, by the program or by the manifest. */
+interface Wanted {
+  readonly pattern: string;
+  readonly handler: Handler;
+  readonly options: SubscribeOptions;
+  /** Its own entry in the manifest; without one, the first entry for the same channel. */
+  readonly declared?: SubscribedChannel;
+}
 
 const NO_OPTIONS: PublishOptions = Object.freeze({});
 
@@ -144,7 +154,8 @@ export class MessagingService implements AsyncDisposable {
    */
   async subscribe<T = unknown>(channel: ChannelRef<T>, handler: Handler<T>, options: SubscribeOptions = {}): Promise<SubscriptionHandle> {
     const schema = typeof channel === "string" ? undefined : channel.schema;
-    return this.#listen(nameOf(channel), handler as Handler, { ...(schema === undefined ? {} : { schema }), ...options });
+    const pattern = nameOf(channel);
+    return this.#listen({ pattern, handler: handler as Handler, options: { ...(schema === undefined ? {} : { schema }), ...options } });
   }
 
   /** By id, by what subscribe() resolved to, or every subscription of a channel. `NOT_FOUND` when there is none. */
@@ -161,7 +172,11 @@ export class MessagingService implements AsyncDisposable {
   async registerCommandHandler<Input = unknown, Output = unknown>(name: string, handler: CommandHandler<Input, Output>): Promise<void> {
     this.#running();
     this.#commands.register(name, handler);
-    await (this.#commanding ??= this.#listen(this.#commands.pattern, this.#commands.handle, { group: this.agentId }));
+    await (this.#commanding ??= this.#listen({
+      pattern: this.#commands.pattern,
+      handler: this.#commands.handle,
+      options: { group: this.agentId },
+    }));
   }
 
   /**
@@ -252,7 +267,7 @@ export class MessagingService implements AsyncDisposable {
       const { deadLetterChannel, deadLetterRetentionMs } = this.#settings;
       if (deadLetterChannel !== undefined) await runtime.broker.admin?.declare(deadLetterChannel, { retentionMs: deadLetterRetentionMs });
       await bindManifest(this.#settings, {
-        subscribe: (channel, handler, options) => this.subscribe(channel, handler, options),
+        subscribe: (declared, handler) => this.#listen({ pattern: declared.channel, handler, options: {}, declared }),
         registerCommandHandler: (name, handler) => this.registerCommandHandler(name, handler),
       });
     } catch (error) {
@@ -280,9 +295,11 @@ export class MessagingService implements AsyncDisposable {
     return abandoned;
   }
 
-  #listen(pattern: string, handler: Handler, options: SubscribeOptions): Promise<SubscriptionHandle> {
+  /** What the manifest says of a subscription holds where the options say nothing. */
+  #listen(wanted: Wanted): Promise<SubscriptionHandle> {
+    const { pattern, handler, options } = wanted;
     const runtime = this.#running();
-    const declared = this.#settings.messaging.subscribes.find((candidate) => candidate.channel === pattern);
+    const declared = wanted.declared ?? this.#settings.messaging.subscribes.find((candidate) => candidate.channel === pattern);
     const { schema, filter, maxConcurrency } = declared ?? {};
     const fromManifest: SubscribeOptions = {
       ...(schema === undefined ? {} : { schema }),
