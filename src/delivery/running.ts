@@ -21,10 +21,6 @@ export class Running {
     this.#onTimeout = onTimeout;
   }
 
-  get size(): number {
-    return this.#runs.length;
-  }
-
   add(run: DeliveryContext): void {
     if (this.#timeoutMs !== Infinity) {
       run.deadlineAt = this.#clock.monotonic() + this.#timeoutMs;
