@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { formatReport } from "../src/testing/conformance/report.ts";
 import { runConformance } from "../src/testing/conformance/run.ts";
-import type { Harness } from "../src/testing/conformance/types.ts";
+import type { Harness } from "../src/testing/conformance/harness.ts";
 import { memoryHarness } from "../test/support/harness.ts";
 
 /** Every broker that can be held to the suite, by the name it is asked for. */

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { runConformance } from "../src/testing/conformance/run.ts";
-import type { CaseResult, Harness } from "../src/testing/conformance/types.ts";
+import type { Harness } from "../src/testing/conformance/harness.ts";
+import type { CaseResult } from "../src/testing/conformance/report.ts";
 import { memoryHarness } from "../test/support/harness.ts";
 import { MUTANTS } from "../test/support/mutants/index.ts";
 import type { Mutant } from "../test/support/mutants/mutant.ts";

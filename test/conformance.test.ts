@@ -4,7 +4,8 @@ import { CASES } from "../src/testing/conformance/cases/index.ts";
 import { abilityMatrix, formatReport } from "../src/testing/conformance/report.ts";
 import { runCase, runConformance } from "../src/testing/conformance/run.ts";
 import { testBroker, type TestContext } from "../src/testing/conformance/test-broker.ts";
-import type { ConformanceCase, Harness } from "../src/testing/conformance/types.ts";
+import type { ConformanceCase } from "../src/testing/conformance/case.ts";
+import type { Harness } from "../src/testing/conformance/harness.ts";
 import { memoryHarness } from "./support/harness.ts";
 import { PlainBroker } from "./support/plain-broker.ts";
 

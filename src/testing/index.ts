@@ -15,19 +15,22 @@ export {
   type Tally,
   type Verdict,
 } from "./checker/verdict.ts";
-export { abilityMatrix, formatReport } from "./conformance/report.ts";
+export {
+  abilityMatrix,
+  formatReport,
+  type CaseResult,
+  type ConformanceReport,
+} from "./conformance/report.ts";
 export { runConformance, type RunOptions } from "./conformance/run.ts";
 export { testBroker, type TestContext, type TestRunner } from "./conformance/test-broker.ts";
 export {
   TRAITS,
   type Bounds,
-  type CaseResult,
-  type ConformanceReport,
   type CreateOptions,
   type Harness,
   type Need,
   type Trait,
-} from "./conformance/types.ts";
+} from "./conformance/harness.ts";
 export { FakeClock, settlePromises, type FakeClockOptions } from "./fake-clock.ts";
 export { FlakyBroker, type Fault, type FaultRule } from "./flaky-broker.ts";
 export type * from "./service-port.ts";

@@ -1,7 +1,7 @@
 import { MemoryBroker } from "../../src/brokers/memory/broker.ts";
 import { MessagingService } from "../../src/service/service.ts";
 import { MemoryInbox } from "../../src/stores/memory-inbox.ts";
-import type { Harness } from "../../src/testing/conformance/types.ts";
+import type { Harness } from "../../src/testing/conformance/harness.ts";
 import { FakeClock } from "../../src/testing/fake-clock.ts";
 
 /** How long the memory broker of the harness recognises an id. */

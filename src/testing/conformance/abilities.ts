@@ -1,5 +1,5 @@
 import { ABILITIES, type Broker, type Capabilities } from "../../core/broker.ts";
-import { TRAITS, type Harness, type Need, type Trait } from "./types.ts";
+import { TRAITS, type Harness, type Need, type Trait } from "./harness.ts";
 
 /** Everything that a broker and its harness have. */
 export function abilitiesOf(harness: Harness, broker: Broker, capabilities: Capabilities): ReadonlySet<Need> {

@@ -10,12 +10,13 @@ import type { TestTime } from "../time.ts";
 import { RecordedBroker, type CaseRecords } from "./recorded-broker.ts";
 import { RecordedService } from "./recorded-service.ts";
 import { SharedBroker } from "./shared-broker.ts";
-import type { Bounds, ConformanceCase, Harness, Need } from "./types.ts";
+import type { Bounds, Harness, Need } from "./harness.ts";
 
 /** What the runner made for one case. */
 export interface CaseParts {
   readonly harness: Harness;
-  readonly case: ConformanceCase;
+  /** The case's id. */
+  readonly id: string;
   /** Open. */
   readonly broker: Broker;
   readonly capabilities: Capabilities;
@@ -83,14 +84,14 @@ export class CaseContext {
 
   /** A channel that nobody else uses; it holds the case's id. */
   channel(suffix = "main"): string {
-    const name = `${this.#parts.case.id}.${this.#run}.${suffix}`;
+    const name = `${this.#parts.id}.${this.#run}.${suffix}`;
     this.#channels.add(name);
     return name;
   }
 
   /** An agent that nobody else is. */
   agent(suffix = "agent"): string {
-    return `${this.#parts.case.id}-${this.#run}-${suffix}`;
+    return `${this.#parts.id}-${this.#run}-${suffix}`;
   }
 
   /** The next id of a writer: `…-writer-counter`. */

@@ -1,5 +1,31 @@
-import { ABILITIES } from "../../core/broker.ts";
-import type { ConformanceReport } from "./types.ts";
+import { ABILITIES, type Capabilities } from "../../core/broker.ts";
+import type { Need, Trait } from "./harness.ts";
+
+/** What became of one case. */
+export interface CaseResult {
+  readonly case: string;
+  readonly title: string;
+  readonly status: "passed" | "failed" | "notApplicable";
+  readonly durationMs: number;
+  /** Why it failed. */
+  readonly error?: string;
+  /** Anomalies of its history. */
+  readonly anomalies?: readonly string[];
+  /** What the broker lacks for it. */
+  readonly ability?: Need;
+}
+
+/** What a run of the suite found. */
+export interface ConformanceReport {
+  readonly broker: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly notApplicable: readonly { readonly case: string; readonly ability: Need }[];
+  readonly cases: readonly CaseResult[];
+  readonly abilities: Capabilities;
+  readonly traits: readonly Trait[];
+  readonly seed: number;
+}
 
 /** The ability matrix of several brokers as a Markdown table: one row an ability, one column a broker, as `open()` said it. */
 export function abilityMatrix(reports: readonly Pick<ConformanceReport, "broker" | "abilities">[]): string {

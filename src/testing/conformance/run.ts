@@ -6,7 +6,9 @@ import { RealTime, SteppedTime, type TestTime } from "../time.ts";
 import { abilitiesOf, traitsOf } from "./abilities.ts";
 import { CASES } from "./cases/index.ts";
 import { CaseContext } from "./context.ts";
-import type { CaseResult, ConformanceCase, ConformanceReport, Harness, Need } from "./types.ts";
+import type { ConformanceCase } from "./case.ts";
+import type { Harness, Need } from "./harness.ts";
+import type { CaseResult, ConformanceReport } from "./report.ts";
 
 /** How a run of the suite may be steered. */
 export interface RunOptions {
@@ -104,7 +106,7 @@ async function prepare(
   }
   return new CaseContext({
     harness,
-    case: one,
+    id: one.id,
     broker,
     capabilities,
     abilities,
@@ -113,8 +115,10 @@ async function prepare(
   });
 }
 
-function timeOf({ clock, patienceMs }: Harness, one: ConformanceCase): TestTime {
-  if (one.stepped === true && clock !== undefined) return new SteppedTime(clock());
+function timeOf(harness: Harness, one: ConformanceCase): TestTime {
+  const { patienceMs } = harness;
+  const clock = one.stepped === true ? harness.clock?.() : undefined;
+  if (clock !== undefined) return new SteppedTime(clock);
   return new RealTime(patienceMs === undefined ? {} : { patienceMs });
 }
 

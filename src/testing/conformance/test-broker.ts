@@ -1,6 +1,6 @@
 import { CASES } from "./cases/index.ts";
 import { runCase } from "./run.ts";
-import type { Harness } from "./types.ts";
+import type { Harness } from "./harness.ts";
 
 /** What a test gets from its runner; only skipping is used, where there is one. */
 export interface TestContext {

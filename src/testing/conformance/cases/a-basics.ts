@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { Subscription } from "../../../core/broker.ts";
 import type { Envelope } from "../../../core/envelope.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 const KIB = 1024;
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Message } from "../../../core/message.ts";
 import { seededRandom } from "../../random.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 /** What JSON carries: it must arrive equal. */
 const CARRIED: readonly unknown[] = [

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Subscription } from "../../../core/broker.ts";
 import { randomInt } from "../../random.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 const TOKENS = ["a", "b", "A", "agent-1", "agent-22", "agentx", "x_y", "q:r"];
 

@@ -3,7 +3,7 @@ import type { Ability, BrokerPublishOptions, SubscriptionSpec } from "../../../c
 import type { Envelope } from "../../../core/envelope.ts";
 import { toHeraldError } from "../../../core/errors.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 /** An ability from both sides: what it does where it is claimed, and how asking for it ends where it is not. */
 interface BothWays {

@@ -3,7 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { Subscription } from "../../../core/broker.ts";
 import { randomInt } from "../../random.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 async function twoGroups(context: CaseContext): Promise<void> {
   const channel = context.channel();

@@ -4,7 +4,7 @@ import type { Subscription } from "../../../core/broker.ts";
 import type { Delivery } from "../../../core/delivery.ts";
 import { shuffled } from "../../random.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 async function single(context: CaseContext): Promise<void> {
   const channel = context.channel();

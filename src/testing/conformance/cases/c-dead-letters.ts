@@ -3,7 +3,7 @@ import { RejectError } from "../../../core/errors.ts";
 import type { Message } from "../../../core/message.ts";
 import type { CaseContext } from "../context.ts";
 import type { RecordedService } from "../recorded-service.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 /** A service whose handlers reject while `isBad` says so, and what has been handled. */
 async function failing(context: CaseContext, channels: readonly string[]) {

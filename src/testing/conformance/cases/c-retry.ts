@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { RejectError, SnoozeError } from "../../../core/errors.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 async function oneAtATime(context: CaseContext): Promise<void> {
   const channel = context.channel();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Subscription } from "../../../core/broker.ts";
 import type { Delivery } from "../../../core/delivery.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 async function one(
   context: CaseContext,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { CaseContext } from "../context.ts";
 import type { RecordedService } from "../recorded-service.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 /** The group exists and nobody reads: what is published waits. */
 async function paused(service: RecordedService, channel: string): Promise<void> {

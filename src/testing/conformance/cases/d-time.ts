@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { FakeClock } from "../../fake-clock.ts";
 import { shuffled } from "../../random.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 async function priorityOrder(context: CaseContext): Promise<void> {
   const channel = context.channel();

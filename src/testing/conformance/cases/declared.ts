@@ -1,4 +1,5 @@
-import type { ConformanceCase, Need } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
+import type { Need } from "../harness.ts";
 
 /**
  * Cases of the published list that need what no broker here has yet: processes to kill, servers to restart, transactions.

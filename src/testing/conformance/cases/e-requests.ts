@@ -3,7 +3,7 @@ import { HeraldError } from "../../../core/errors.ts";
 import type { Message } from "../../../core/message.ts";
 import type { CaseContext } from "../context.ts";
 import type { RecordedService } from "../recorded-service.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 /** A request that is written into the history like a publish. */
 async function ask(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 async function duplicatePublish(context: CaseContext): Promise<void> {
   const channel = context.channel();

@@ -5,7 +5,8 @@ import type { Delivery } from "../../../core/delivery.ts";
 import { FakeClock } from "../../fake-clock.ts";
 import { randomInt } from "../../random.ts";
 import type { CaseContext } from "../context.ts";
-import type { Bounds, ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
+import type { Bounds } from "../harness.ts";
 
 function codeOf(result: PublishResult | undefined): string {
   return result === undefined ? "no result" : result.ok ? "ok" : result.error.code;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { FakeClock } from "../../fake-clock.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 
 async function openTwice(context: CaseContext): Promise<void> {
   assert.equal(await context.codeOf(context.broker.open()), "ALREADY_EXISTS");

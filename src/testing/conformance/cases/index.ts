@@ -1,4 +1,4 @@
-import type { ConformanceCase } from "../types.ts";
+import type { ConformanceCase } from "../case.ts";
 import { basicCases } from "./a-basics.ts";
 import { contentCases } from "./a-content.ts";
 import { patternCases } from "./a-patterns.ts";

@@ -1,10 +1,8 @@
-import type { Ability, Broker, Capabilities } from "../../core/broker.ts";
+import type { Ability, Broker } from "../../core/broker.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Inbox } from "../../core/store.ts";
-import type { CheckOptions } from "../checker/options.ts";
 import type { FakeClock } from "../fake-clock.ts";
 import type { ServicePort, ServicePortOptions } from "../service-port.ts";
-import type { CaseContext } from "./context.ts";
 
 /**
  * What a case may need beside the abilities of `Capabilities`. `persist`: an acknowledged publish survives the process.
@@ -80,52 +78,4 @@ export interface Harness {
   readonly patienceMs?: number;
   /** Repeats the random choices of a run. Default: the time. */
   readonly seed?: number;
-}
-
-/** One case of the suite. */
-export interface ConformanceCase {
-  /** `a01-roundtrip`: the letter is the group, the number the case of the published list; cases of the contract have no number. */
-  readonly id: string;
-  readonly group: string;
-  /** A sentence that can be false. */
-  readonly title: string;
-  /** All of these, or the case does not apply. */
-  readonly needs?: readonly Need[];
-  /** Runs on a stepped clock where the broker takes one. */
-  readonly stepped?: boolean;
-  /** What its history is held to, beside what holds for all. */
-  readonly check?: CheckOptions;
-  /** Fewer acknowledged messages make the run vacuous. Scaled like the counts. */
-  readonly acked: number;
-  /** Fewer injected faults make the run vacuous. */
-  readonly faults?: number;
-  /** Default 60,000. */
-  readonly timeoutMs?: number;
-  run(context: CaseContext): Promise<void>;
-}
-
-/** What became of one case. */
-export interface CaseResult {
-  readonly case: string;
-  readonly title: string;
-  readonly status: "passed" | "failed" | "notApplicable";
-  readonly durationMs: number;
-  /** Why it failed. */
-  readonly error?: string;
-  /** Anomalies of its history. */
-  readonly anomalies?: readonly string[];
-  /** What the broker lacks for it. */
-  readonly ability?: Need;
-}
-
-/** What a run of the suite found. */
-export interface ConformanceReport {
-  readonly broker: string;
-  readonly passed: number;
-  readonly failed: number;
-  readonly notApplicable: readonly { readonly case: string; readonly ability: Need }[];
-  readonly cases: readonly CaseResult[];
-  readonly abilities: Capabilities;
-  readonly traits: readonly Trait[];
-  readonly seed: number;
 }
