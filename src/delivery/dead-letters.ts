@@ -10,21 +10,8 @@ import type { Message } from "../core/message.ts";
 import { factsOf, originalHeaders, redrivenOf, toRedriven, type DeadLetterFacts } from "./dead-letter.ts";
 
 /** A message that was given up on, with everything that is known of why. */
-export interface DeadLetterEntry {
+export interface DeadLetterEntry extends DeadLetterFacts {
   readonly id: string;
-  /** The channel it was given up on. */
-  readonly channel: string;
-  /** The group that gave up; null for a broadcast. */
-  readonly group: string | null;
-  readonly agentId: string;
-  /** Error code of the last failure: `HANDLER_FAILED`, `REJECTED`, `MALFORMED`, `SCHEMA_VIOLATION`, `EXPIRED`, … */
-  readonly code: string;
-  readonly reason: string;
-  readonly attempts: number;
-  /** Every error with its time, epoch milliseconds, oldest first; the latest 20. */
-  readonly failures: readonly Failure[];
-  readonly firstFailedAt: number;
-  readonly lastFailedAt: number;
   /** How often it was sent back before. */
   readonly redriven: number;
   /** The channel of the dead letter, and its place there. */

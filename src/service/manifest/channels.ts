@@ -191,10 +191,23 @@ function readFilter(reader: ObjectReader): FilterSpec | undefined {
   const fields = filter.raw("fields");
   if (fields !== undefined && !isPlainObject(fields))
     filter.wrong("fields", "an object of field names and values");
-  return present<FilterSpec>({
+  const spec = present<FilterSpec>({
     expression: filter.text("expression"),
     fields: isPlainObject(fields) ? fields : undefined,
   });
+  judgeFilter(spec, reader.at("filter"));
+  return spec;
+}
+
+/** A filter that cannot be compiled is found now, not when the agent starts. */
+function judgeFilter(spec: FilterSpec, { segments, problems }: Place): void {
+  for (const key of ["fields", "expression"] as const) {
+    try {
+      if (spec[key] !== undefined) compileFilter({ [key]: spec[key] });
+    } catch (error) {
+      problems.error({ segments: [...segments, key], message: `cannot be used: ${describeThrown(error)}` });
+    }
+  }
 }
 
 function readContentType(reader: ObjectReader): string | undefined {
