@@ -1,10 +1,11 @@
-import { isHeraldError } from "../../core/errors.ts";
+import { describeThrown, isHeraldError } from "../../core/errors.ts";
 import { checkPattern, isChannelName, isWildcard } from "../../core/pattern.ts";
 import type { PriorityName } from "../../core/priority.ts";
 import type { SchemaLike } from "../schema/model.ts";
 import { inspectSchema } from "../schema/inspect.ts";
 import { compileSchema } from "../schema/compile-schema.ts";
 import { isStandardSchema } from "../schema/standard-schema.ts";
+import { compileFilter } from "../../routing/filter.ts";
 import { bundleSchema } from "./bundle.ts";
 import type { CommandSpec, FilterSpec, PublishedChannel, SubscribedChannel } from "./model.ts";
 import {
