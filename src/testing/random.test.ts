@@ -12,7 +12,7 @@ it("spreads whole numbers over the whole range", () => {
   const random = seededRandom(1);
   const seen = new Set(Array.from({ length: 1000 }, () => randomInt(random, 10)));
 
-  expect([...seen].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  expect([...seen].toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 });
 
 it("shuffles without losing an item or touching the original", () => {
@@ -20,5 +20,5 @@ it("shuffles without losing an item or touching the original", () => {
   const result = shuffled(seededRandom(3), items);
 
   expect(result).not.toEqual(items);
-  expect(result.sort((a, b) => a - b)).toEqual(items);
+  expect(result.toSorted((a, b) => a - b)).toEqual(items);
 });

@@ -60,7 +60,7 @@ function flatten(lines: Lines): Line[] {
 
 /** The verdict over lines; the time of a line is its index unless it names one. */
 export function judge(lines: Lines, options: CheckOptions = {}) {
-  const events = flatten(lines).map((line, at) => ({ at, ...line }) as HistoryEvent);
+  const events: HistoryEvent[] = flatten(lines).map((line, at) => ({ at, ...line }));
   return check(events, { minAcked: 0, ...options });
 }
 
