@@ -64,12 +64,22 @@ export class Requester {
    * failed; its code), `CANCELLED` (the signal fired), `CLOSED`, or what publishing rejects with.
    */
   request(channel: string, payload: unknown, options: RequestOptions = {}): Promise<unknown> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+    const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     if (!(timeoutMs > 0)) return Promise.reject(wrongTimeout(timeoutMs));
-    if (signal?.aborted === true) return Promise.reject(cancelled(signal));
     if (this.#ready) return this.#ask(channel, payload, options);
-    this.#listening ??= this.#options.listen((message) => this.#onReply(message)).then(() => void (this.#ready = true));
-    return this.#listening.then(() => this.#ask(channel, payload, options));
+    return this.#listen().then(() => this.#ask(channel, payload, options));
+  }
+
+  #listen(): Promise<void> {
+    this.#listening ??= this.#options.listen((message) => this.#onReply(message)).then(
+      () => void (this.#ready = true),
+      (error: unknown) => {
+        // The next request tries again.
+        this.#listening = undefined;
+        throw error;
+      },
+    );
+    return this.#listening;
   }
 
   /** Rejects every waiting request with `CLOSED`. */
@@ -82,6 +92,7 @@ export class Requester {
   #ask(channel: string, payload: unknown, options: RequestOptions): Promise<unknown> {
     const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, ...publishOptions } = options;
     if (this.#closed) return Promise.reject(closed());
+    if (signal?.aborted === true) return Promise.reject(cancelled(signal));
     const id = options.id ?? createId(this.#options.clock.now());
     if (this.#pending.has(id)) return Promise.reject(alreadyWaits(id));
     const reply = this.#wait(id, { channel, timeoutMs, signal });
