@@ -1,5 +1,5 @@
 import { systemClock, type Clock } from "../core/clock.ts";
-import { HeraldError } from "../core/errors.ts";
+import { HeraldError, showValue } from "../core/errors.ts";
 import type { Inbox, InboxState } from "../core/store.ts";
 
 /** Options of the memory inbox. */
@@ -21,10 +21,11 @@ export class MemoryInbox implements Inbox {
   #previous = new Set<string>();
   #turnedAt: number;
 
+  /** Throws `INVALID_ARGUMENT` naming the option. */
   constructor(options: MemoryInboxOptions = {}) {
     this.#clock = options.clock ?? systemClock;
-    this.#horizonMs = options.horizonMs ?? 3_600_000;
-    this.#maxIds = options.maxIds ?? 5_000_000;
+    this.#horizonMs = aboveZero("horizonMs", options.horizonMs ?? 3_600_000);
+    this.#maxIds = aboveZero("maxIds", options.maxIds ?? 5_000_000);
     this.#turnedAt = this.#clock.monotonic();
   }
 
@@ -45,6 +46,8 @@ export class MemoryInbox implements Inbox {
 
   commit(group: string, id: string): void {
     const key = keyOf(group, id);
+    // A handler may have run for longer than a horizon: its id must not land in a generation that is over.
+    this.#turn();
     this.#busy.delete(key);
     this.#current.add(key);
   }
@@ -57,15 +60,23 @@ export class MemoryInbox implements Inbox {
     const now = this.#clock.monotonic();
     const age = now - this.#turnedAt;
     if (age < this.#horizonMs) return;
-    this.#previous = age < 2 * this.#horizonMs ? this.#current : new Set();
+    const isRecent = age < 2 * this.#horizonMs;
+    this.#previous = isRecent ? this.#current : new Set();
     this.#current = new Set();
-    this.#turnedAt = now;
+    this.#turnedAt = isRecent ? this.#turnedAt + this.#horizonMs : now;
   }
 }
 
 /** A group name may hold any printable character; an id never holds a space. */
 function keyOf(group: string, id: string): string {
   return `${id} ${group}`;
+}
+
+function aboveZero(field: string, value: number): number {
+  if (typeof value === "number" && value > 0) return value;
+  throw new HeraldError("INVALID_ARGUMENT", `Memory inbox option '${field}' must be a number above 0, not ${showValue(value)}.`, {
+    details: { field },
+  });
 }
 
 function full(maxIds: number): HeraldError {
