@@ -55,6 +55,8 @@ const MAX_HISTOGRAMS = 256;
 const OTHER = "(other)";
 const WINDOW_MS = 60_000;
 const MICROS = 1000;
+/** A day. */
+const MAX_MICROS = 86_400_000_000;
 
 /** One group on one channel: what the hot path holds on to, so that counting costs no look-up. */
 class GroupRecord implements GroupMeter {
@@ -79,9 +81,9 @@ class GroupRecord implements GroupMeter {
   }
 
   latency(ms: number): void {
-    // A clock that jumped back must not become a negative latency.
-    const latencyMs = Math.max(0, ms);
-    const micros = Math.max(1, Math.round(latencyMs * MICROS));
+    // A clock that jumped back must not become a negative latency, nor the time of a foreign message more than can be recorded.
+    const latencyMs = ms > 0 ? ms : 0;
+    const micros = Math.min(MAX_MICROS, Math.max(1, Math.round(latencyMs * MICROS)));
     this.latencySumMs += latencyMs;
     this.histogram?.record(micros);
     this.#onLatency(latencyMs, micros);
@@ -209,7 +211,7 @@ export class Metrics implements Meter {
 
 /** Microseconds up to a day, two significant figures. */
 function newHistogram(): RecordableHistogram {
-  return createHistogram({ lowest: 1, highest: 86_400_000_000, figures: 2 });
+  return createHistogram({ lowest: 1, highest: MAX_MICROS, figures: 2 });
 }
 
 function summary(channel: string, group: string, record: GroupRecord): GroupMetrics {
