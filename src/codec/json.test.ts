@@ -75,7 +75,7 @@ describe("a value that was encoded", () => {
     );
   });
 
-  it.each([
+  it.each<unknown>([
     -0,
     [-0, 0],
     { a: -0, b: { c: [-0] } },
