@@ -8,6 +8,7 @@ import { Activity, untilIdle, type IdleResult } from "./activity.ts";
 import { EXIT } from "./exit-codes.ts";
 import { failureOf } from "./failure.ts";
 import type { Session } from "./session.ts";
+import { count } from "./text.ts";
 
 /** The agent id under which the command line publishes and asks. */
 export const OPERATOR = "herald-cli";
@@ -26,14 +27,6 @@ export interface StartOptions {
   readonly beforeActivity?: (agents: InProcessAgents) => Promise<void>;
 }
 
-/** What a drain could not finish. */
-export interface LeftOver {
-  /** Handlers that did not end within the grace period. */
-  readonly aborted: number;
-  /** Messages that no handler has ended. */
-  readonly waiting: number;
-}
-
 /** Agents that run in this process on one broker, with the command line's own service beside them. */
 export class InProcessAgents {
   readonly agents: readonly LoadedAgent[];
@@ -44,6 +37,7 @@ export class InProcessAgents {
   readonly #startedAt = performance.now();
   #failure: unknown;
   #graceMs = GRACE_MS;
+  #drained: Promise<void> | undefined;
 
   constructor(
     session: Session,
@@ -107,18 +101,31 @@ export class InProcessAgents {
     this.#graceMs = HURRIED_GRACE_MS;
   }
 
-  /** Lets running handlers end and stops the agents; the command line's own service goes on. Resolves to what was left undone. */
-  async drain(): Promise<LeftOver> {
-    const aborted = await Promise.all(this.agents.map(({ agent }) => this.#stop(agent)));
-    const lag = await this.operator.getConsumerLag();
-    return { aborted: sum(aborted), waiting: sum(lag.map((group) => group.lag ?? 0)) };
+  /**
+   * Lets running handlers end and stops the agents; the command line's own service goes on. What could not be finished is
+   * said on stderr. Once is enough.
+   */
+  drain(): Promise<void> {
+    return (this.#drained ??= this.#drain());
   }
 
   /** Drains and stops everything; rejects with the error of an activity that failed. */
   async stop(): Promise<void> {
-    await Promise.all(this.agents.map(({ agent }) => this.#stop(agent)));
+    await this.drain();
     await this.#stop(this.operator);
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  async #drain(): Promise<void> {
+    const { output } = this.#session;
+    const aborted = sum(await Promise.all(this.agents.map(({ agent }) => this.#stop(agent))));
+    const waiting = this.operator.isRunning
+      ? sum((await this.operator.getConsumerLag()).map(({ lag }) => lag ?? 0))
+      : 0;
+    if (aborted > 0)
+      output.note(`${count(aborted, "handler")} did not end within the grace period and had to be cut off.`);
+    if (waiting > 0)
+      output.note(`${count(waiting, "message")} had not been handled; a memory broker forgets them.`);
   }
 
   #stop(service: MessagingService): Promise<number> {

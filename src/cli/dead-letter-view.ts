@@ -75,9 +75,7 @@ export function deadLetterPage(entry: DeadLetter, output: Output): string[] {
     lines.push(cut(`    ${printable(failure.message)}`, output.width));
   }
   for (const [name, value] of Object.entries(entry.headers)) lines.push(field("header", `${name}: ${value}`));
-  const body =
-    entry.message === undefined ? `${count(entry.body.byteLength, "byte")} that cannot be decoded` : "";
-  return [...lines, ...(body === "" ? payloadLines(entry) : [field("payload", body)])];
+  return [...lines, ...payloadLines(entry, field)];
 }
 
 /** Prints what is among the dead letters after agents have run: all for programs, the first of them for people. */
@@ -95,10 +93,17 @@ export async function printDeadLetters({ operator }: InProcessAgents, output: Ou
   if (total > entries.length) output.line(`and ${total - entries.length} more`);
 }
 
-function payloadLines(entry: DeadLetter): string[] {
+function payloadLines(
+  { message, body }: DeadLetter,
+  field: (name: string, value: string) => string,
+): string[] {
+  const size = count(body.byteLength, "byte");
+  if (message === undefined) return [field("payload", `${size} that cannot be decoded`)];
+  if (message.payload instanceof Uint8Array)
+    return [field("payload", `${size} of ${message.metadata.contentType}`)];
   return [
     "payload",
-    ...jsonText(entry.message?.payload, 2)
+    ...jsonText(message.payload, 2)
       .split("\n")
       .map((line) => `  ${line}`),
   ];

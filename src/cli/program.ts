@@ -49,7 +49,11 @@ function createProgram({ output }: Session, runner: Runner): Command {
     .option("--json", "print JSON lines for programs; logs and errors on stderr as JSON too")
     .option("-q, --quiet", "no remarks, no live account; errors only")
     .option("-v, --verbose", "everything that the agents log, with stack traces")
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({
+      showGlobalOptions: true,
+      minWidthToWrap: 10,
+      subcommandTerm: (command) => `${command.name()} ${command.usage().replace(/\[options\] ?/, "")}`,
+    })
     .configureOutput({
       writeOut: (text) => output.line(text.trimEnd()),
       writeErr: () => {},
@@ -59,7 +63,10 @@ function createProgram({ output }: Session, runner: Runner): Command {
     })
     .showSuggestionAfterError(false)
     .exitOverride()
-    .addHelpText("after", AFTER.flatMap((line) => wrap(line, output.width)).join("\n"));
+    .addHelpText(
+      "after",
+      AFTER.flatMap((line) => wrap(line.trimStart(), output.width, /^ */.exec(line)?.[0])).join("\n"),
+    );
   addRunning(program, runner);
   addTalking(program, runner);
   addAsking(program, runner);
@@ -96,7 +103,9 @@ function addRunning(program: Command, runner: Runner): void {
 }
 
 function addTalking(program: Command, runner: Runner): void {
-  withSettle(withMessage(withManifest(program.command("publish <channel> [data]"))))
+  withSettle(withMessage(withManifest(program.command("publish"))))
+    .argument("<channel>", "where to")
+    .argument("[data]", "JSON, @file or -; an empty object without it")
     .description("start agents, publish to a channel, and say what came of it")
     .option("--no-validate", "do not hold the data to the manifests' schema")
     .action(
@@ -116,7 +125,7 @@ function addTalking(program: Command, runner: Runner): void {
       new Option("--limit <n>", "end after so many messages").argParser((text) => parseWhole(text, 1)),
     )
     .option("--until-idle", "end when nothing is left to do")
-    .option("--where <expression>", "only messages for which this holds, such as data.severity == 'high'")
+    .option("--where <expression>", "only messages for which this holds, such as payload.severity == 'high'")
     .action(
       (
         pattern: string,
@@ -137,8 +146,10 @@ function addTalking(program: Command, runner: Runner): void {
 }
 
 function addAsking(program: Command, runner: Runner): void {
-  withSettle(withManifest(program.command("request <target> [data]")))
-    .description("start agents, ask <agent>.<command> or a channel, and print the answer")
+  withSettle(withManifest(program.command("request")))
+    .argument("<target>", "<agent>.<command>, or a channel")
+    .argument("[data]", "JSON, @file or -")
+    .description("start agents, ask a command of one or a channel, and print the answer")
     .addOption(
       new Option("--timeout <duration>", "wait for the answer at most this long")
         .argParser(parseDuration)

@@ -1,4 +1,4 @@
-import { accountLine, accountTable, type Account } from "./account.ts";
+import { accountLine, accountTable } from "./account.ts";
 import type { InProcessAgents } from "./agents.ts";
 import { showDuration } from "./duration.ts";
 import type { Output } from "./output.ts";
@@ -16,24 +16,22 @@ export function printSummary(agents: InProcessAgents, output: Output): void {
     return;
   }
   if (account.channels.length > 0) output.lines(accountTable(account, output));
-  output.line(cut(sentence(account, agents), output.width));
+  output.line(cut(accountLine(account, agents.elapsedMs), output.width));
 }
 
-function sentence(account: Account, agents: InProcessAgents): string {
-  return accountLine(account, agents.elapsedMs);
-}
-
-/** Lets the agents settle; says so where they did not within the time. */
+/** Lets the agents settle; says so where they did not within the time, and drains them where the command was interrupted. */
 export async function settle(
   agents: InProcessAgents,
-  session: Session,
+  { output }: Session,
   timeoutMs: number,
 ): Promise<IdleResult> {
   const result = await agents.untilIdle(timeoutMs);
-  if (result !== "timeout") return result;
-  agents.hurry();
-  session.output.note(
-    `The agents have not settled within ${showDuration(timeoutMs)}; what follows is how it stands now.`,
-  );
+  if (result === "interrupted") await agents.drain();
+  if (result === "timeout") {
+    agents.hurry();
+    output.note(
+      `The agents have not settled within ${showDuration(timeoutMs)}; what follows is how it stands now.`,
+    );
+  }
   return result;
 }

@@ -22,9 +22,16 @@ export function printable(text: string): string {
   );
 }
 
-/** A value as JSON that is safe to print and still the same value: what could steer a terminal is escaped as `\uXXXX`. */
+/**
+ * A value as JSON that is safe to print and still the same value: what could steer a terminal is escaped as `\uXXXX`. Bytes,
+ * for which JSON has no word, are base64.
+ */
 export function jsonText(value: unknown, indent = 0): string {
-  return escapeJson(JSON.stringify(value, undefined, indent) ?? "null");
+  return escapeJson(JSON.stringify(value, bytesAsBase64, indent) ?? "null");
+}
+
+function bytesAsBase64(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value;
 }
 
 /** JSON text with every character escaped that could steer a terminal; it still says the same. */

@@ -1,4 +1,4 @@
-import { withAgents, type InProcessAgents, type LeftOver } from "../agents.ts";
+import { withAgents, type InProcessAgents } from "../agents.ts";
 import { printDeadLetters } from "../dead-letter-view.ts";
 import { EXIT } from "../exit-codes.ts";
 import { showLive } from "../live.ts";
@@ -24,7 +24,7 @@ export async function run({ manifest, untilIdle }: RunCommand, session: Session)
       hideLive();
     }
     // What still runs is part of the account.
-    noteLeftOver(await agents.drain(), session);
+    await agents.drain();
     printSummary(agents, output);
     await printDeadLetters(agents, output);
     return EXIT.done;
@@ -38,11 +38,4 @@ function announce(agents: InProcessAgents, { output }: Session, untilIdle: boole
   }
   const end = untilIdle ? "They stop when nothing is left to do." : "Ctrl-C stops them.";
   output.note(`${count(agents.names.length, "agent")} started: ${agents.names.join(", ")}. ${end}`);
-}
-
-function noteLeftOver({ aborted, waiting }: LeftOver, { output }: Session): void {
-  if (aborted > 0)
-    output.note(`${count(aborted, "handler")} did not end within the grace period and had to be cut off.`);
-  if (waiting > 0)
-    output.note(`${count(waiting, "message")} had not been handled; a memory broker forgets them.`);
 }

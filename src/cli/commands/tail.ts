@@ -54,10 +54,5 @@ function print(message: Message, output: Output): void {
     source,
   ];
   output.line(cut(printable(parts.join("  ")), output.width));
-  output.line(cut(`  ${jsonText(shown(payload))}`, output.width));
-}
-
-/** Bytes are no JSON: they are shown by their number. */
-function shown(payload: unknown): unknown {
-  return payload instanceof Uint8Array ? `${payload.byteLength} bytes` : payload;
+  output.line(cut(`  ${jsonText(payload)}`, output.width));
 }

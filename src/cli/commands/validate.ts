@@ -30,7 +30,11 @@ export async function validate(
 ): Promise<number> {
   const reads: Read[] = [];
   for (const file of files) reads.push(await read(file));
-  const together = checkTogether(files.length > 1 ? reads.flatMap(({ manifest }) => manifest ?? []) : []);
+  // One file named twice is one agent that is to run twice.
+  const manifests = new Map(
+    reads.flatMap(({ finding, manifest }) => (manifest === undefined ? [] : [[finding.file, manifest]])),
+  );
+  const together = manifests.size > 1 ? checkTogether([...manifests.values()]) : [];
   const findings = reads.map(({ finding }) => {
     const issues = together.filter(({ file }) => file === finding.file);
     const of = (severity: string): ManifestIssue[] =>
