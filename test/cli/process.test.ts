@@ -184,7 +184,7 @@ describe("colour", () => {
 
   it("is shown where FORCE_COLOR asks for it, always beside a word", () => {
     const { stdout } = shell(BROKEN, { FORCE_COLOR: "1" });
-    expect(stdout).toMatch(/^\u001b\[31minvalid\u001b\[39m/);
+    expect(stdout.startsWith("\u001b[31minvalid\u001b[39m")).toBe(true);
     expect(stdout).toContain("\u001b[31merror\u001b[39m");
   });
 

@@ -56,23 +56,27 @@ describe("herald request", () => {
   });
 
   it.each([
-    ["input that breaks the schema", "shop.price", "{}", 65, "item is required"],
-    ["a command that the agent does not have", "shop.prise", "{}", 69, "Did you mean shop.price?"],
-    ["an agent that is not there", "shp.price", "{}", 69, "Did you mean shop.price?"],
+    ["input that breaks the schema", "shop.price", "{}", { exit: 65, says: "item is required" }],
+    [
+      "a command that the agent does not have",
+      "shop.prise",
+      "{}",
+      { exit: 69, says: "Did you mean shop.price?" },
+    ],
+    ["an agent that is not there", "shp.price", "{}", { exit: 69, says: "Did you mean shop.price?" }],
     [
       "a channel that nobody answers on",
       "weather.report.today",
       "{}",
-      69,
-      "These are answered: shop.fail, shop.never, shop.price.",
+      { exit: 69, says: "These are answered: shop.fail, shop.never, shop.price." },
     ],
-    ["an agent that fails", "shop.fail", "{}", 1, "the till is empty"],
-    ["a target that is no channel", "a b", "{}", 64, "is not a channel name"],
-    ["data that is no JSON", "shop.price", "{", 65, "The data is not JSON"],
-  ])("tells of %s", async (_what, target, data, expected, message) => {
+    ["an agent that fails", "shop.fail", "{}", { exit: 1, says: "the till is empty" }],
+    ["a target that is no channel", "a b", "{}", { exit: 64, says: "is not a channel name" }],
+    ["data that is no JSON", "shop.price", "{", { exit: 65, says: "The data is not JSON" }],
+  ])("tells of %s", async (_what, target, data, expected) => {
     const { exit, stdout, stderr } = await call(["request", target, data, ...withAgents("shop")]);
-    expect([exit, stdout]).toEqual([expected, ""]);
-    expect(stderr).toContain(message);
+    expect([exit, stdout]).toEqual([expected.exit, ""]);
+    expect(stderr).toContain(expected.says);
   });
 
   it("ends with 75 when no answer comes in time", async () => {
