@@ -29,13 +29,13 @@ export class MemoryAdmin implements BrokerAdmin {
   }
 
   async declare(channel: string, options: ChannelOptions = {}): Promise<void> {
-    const { log } = this.#topology.channel(channel);
-    if (options.retentionMs !== undefined) log.retain(options.retentionMs, this.#host.account);
+    if (options.retentionMs === undefined) this.#topology.channel(channel);
+    else this.#topology.retain(channel, options.retentionMs, this.#host.account);
   }
 
   async remove(channel: string): Promise<void> {
     await this.purge(channel);
-    this.#topology.channels.delete(channel);
+    this.#topology.forget(channel);
   }
 
   async purge(channel: string): Promise<number> {

@@ -12,7 +12,7 @@ import type {
 import { Deadlines, type Deadline } from "../../core/deadlines.ts";
 import type { Settlement } from "../../core/delivery.ts";
 import type { Envelope } from "../../core/envelope.ts";
-import { HeraldError, toHeraldError } from "../../core/errors.ts";
+import { HeraldError, showValue, toHeraldError } from "../../core/errors.ts";
 import { checkPattern } from "../../core/pattern.ts";
 import { MemoryAdmin } from "./admin.ts";
 import { Capacity } from "./capacity.ts";
@@ -24,6 +24,8 @@ import { MemorySubscription, type SubscriptionHost } from "./subscription.ts";
 import { Topology, type Channel } from "./topology.ts";
 
 export type { MemoryBrokerOptions, Overflow } from "./options.ts";
+
+const POSITION = /^\d{1,15}$/;
 
 /**
  * The broker that needs nothing: every ability but a lease, in this process, gone with it. Durability `none`.
@@ -63,6 +65,7 @@ export class MemoryBroker implements Broker {
       settle: (entry, settlement) => this.#settle(entry, settlement),
       settled: (queue) => this.#afterSettling(queue),
       left: (subscription) => this.#leave(subscription),
+      closed: () => (this.#state === "closed" ? closed() : undefined),
     };
   }
 
@@ -98,24 +101,24 @@ export class MemoryBroker implements Broker {
 
   async publish(envelopes: readonly Envelope[], options: BrokerPublishOptions = {}): Promise<readonly PublishResult[]> {
     if (this.#state !== "open") throw closed();
-    const results: PublishResult[] = [];
+    const results: (PublishResult | Promise<PublishResult>)[] = [];
     const dedupe = options.dedupe === true;
+    let isLate = false;
+    // Nobody is waited for in between: the rest of this call stands in line before whatever is published later.
     for (const envelope of envelopes) {
       const result = this.#accept(envelope, dedupe);
-      if (result instanceof Promise) {
-        this.#serve();
-        results.push(await result);
-      } else results.push(result);
+      isLate ||= result instanceof Promise;
+      results.push(result);
     }
     this.#serve();
-    return results;
+    return isLate ? Promise.all(results) : (results as PublishResult[]);
   }
 
   async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
     if (this.#state !== "open") throw closed();
     checkPattern(spec.pattern);
     if (!Number.isInteger(spec.prefetch) || spec.prefetch < 1) {
-      throw new HeraldError("INVALID_ARGUMENT", `prefetch must be a whole number of 1 or more, not ${spec.prefetch}.`, {
+      throw new HeraldError("INVALID_ARGUMENT", `prefetch must be a whole number of 1 or more, not ${showValue(spec.prefetch)}.`, {
         details: { field: "prefetch" },
       });
     }
@@ -171,26 +174,45 @@ export class MemoryBroker implements Broker {
     return this.#store(envelope, channel, dedupe);
   }
 
-  async #acceptWhenFull(envelope: Envelope, channel: Channel, dedupe: boolean): Promise<PublishResult> {
+  #acceptWhenFull(envelope: Envelope, channel: Channel, dedupe: boolean): PublishResult | Promise<PublishResult> {
     const copies = this.#topology.route(channel).length;
     const bytes = envelope.body.byteLength * copies;
     const { overflow } = this.#settings;
-    if (overflow === "reject" || this.#capacity.neverFits(copies, bytes)) {
-      return { ok: false, error: this.#capacity.overloaded() };
-    }
+    this.#topology.expire(this.#settings.clock.now());
+    this.#capacity.admit();
+    // A dead letter that nobody reads takes the room that its message is about to leave: refused, it would wedge a full broker.
+    const isFree = copies === 0 && this.#capacity.isWithinLimits;
+    if (isFree || this.#capacity.fits(copies, bytes)) return this.#reserve(envelope, channel, dedupe);
+    if (overflow === "reject" || this.#capacity.neverFits(copies, bytes)) return { ok: false, error: this.#capacity.overloaded() };
     if (overflow === "block") {
-      const error = await this.#capacity.wait(copies, bytes);
-      if (error !== undefined) return { ok: false, error };
-      // Somebody may have subscribed or left while this waited: what was reserved is set right.
-      const now = this.#topology.route(channel).length;
-      this.#capacity.add(now - copies, envelope.body.byteLength * (now - copies));
-    } else {
-      while (!this.#capacity.fits(copies, bytes)) {
-        if (!this.#dropOldest()) return { ok: false, error: this.#capacity.overloaded() };
-      }
-      this.#capacity.add(copies, bytes);
+      return new Promise((resolve) => {
+        this.#capacity.wait(copies, bytes, (error) => resolve(error === undefined ? this.#storeLate(envelope, copies, dedupe) : { ok: false, error }));
+      });
     }
+    while (!this.#capacity.fits(copies, bytes)) {
+      if (!this.#dropOldest()) return { ok: false, error: this.#capacity.overloaded() };
+    }
+    return this.#reserve(envelope, channel, dedupe);
+  }
+
+  #reserve(envelope: Envelope, channel: Channel, dedupe: boolean): PublishResult {
+    const copies = this.#topology.route(channel).length;
+    this.#capacity.add(copies, envelope.body.byteLength * copies);
     return this.#store(envelope, channel, dedupe);
+  }
+
+  /** Room has come and is reserved. Meanwhile the id may have been stored, somebody may have subscribed or left, the channel gone. */
+  #storeLate(envelope: Envelope, copies: number, dedupe: boolean): PublishResult {
+    this.#capacity.remove(copies, envelope.body.byteLength * copies);
+    const known = dedupe ? this.#seen.get(envelope.id) : undefined;
+    if (known !== undefined) return new Accepted(known, 0, true);
+    try {
+      const result = this.#reserve(envelope, this.#topology.channel(envelope.channel), dedupe);
+      this.#serve();
+      return result;
+    } catch (error) {
+      return { ok: false, error: toHeraldError(error) };
+    }
   }
 
   #store(envelope: Envelope, channel: Channel, dedupe: boolean): PublishResult {
@@ -271,7 +293,7 @@ export class MemoryBroker implements Broker {
 
   #dropOldest(): boolean {
     const fullest = this.#topology.queues().reduce<GroupQueue | undefined>(
-      (most, queue) => (most === undefined || queue.ready > most.ready ? queue : most),
+      (most, queue) => (most === undefined || queue.waiting > most.waiting ? queue : most),
       undefined,
     );
     const entry = fullest?.dropOldest();
@@ -309,10 +331,11 @@ export class MemoryBroker implements Broker {
     if (from === undefined || from === "new") return undefined;
     if (this.#settings.replay === 0) throw noReplay();
     if (from === "earliest") return () => true;
-    if ("time" in from) return ({ envelope }) => envelope.time >= from.time;
-    const position = Number(from.position);
-    if (Number.isInteger(position) && position >= 0) return ({ sequence }) => sequence >= position;
-    throw new HeraldError("INVALID_ARGUMENT", `'${from.position}' is not a position of the memory broker.`, { details: { field: "from" } });
+    if (typeof from === "object" && "time" in from && from.time >= 0) return ({ envelope }) => envelope.time >= from.time;
+    if (typeof from === "object" && "position" in from && POSITION.test(from.position)) {
+      return ({ sequence }) => sequence >= Number(from.position);
+    }
+    throw wrongStart(from);
   }
 
   #replay(queue: GroupQueue, wanted: (candidate: { sequence: number; envelope: Envelope }) => boolean): void {
@@ -323,6 +346,11 @@ export class MemoryBroker implements Broker {
       this.#enqueue(queue, envelope, sequence, false);
     }
   }
+}
+
+function wrongStart(from: unknown): HeraldError {
+  const message = `from must be new, earliest, { position } of this memory broker or { time } in epoch milliseconds, not ${showValue(from)}.`;
+  return new HeraldError("INVALID_ARGUMENT", message, { details: { field: "from" } });
 }
 
 function noReplay(): HeraldError {

@@ -19,12 +19,21 @@ export class Capacity {
 
   constructor(settings: MemorySettings) {
     this.#settings = settings;
-    this.#deadlines = new Deadlines(settings.clock, (blocked) => this.#end(blocked, this.overloaded()));
+    this.#deadlines = new Deadlines(settings.clock, (blocked) => {
+      this.#end(blocked, this.overloaded());
+      // Those behind it may want less than it did.
+      this.admit();
+    });
   }
 
   /** True when this much more fits, and nobody waits for room already. */
   fits(messages: number, bytes: number): boolean {
     return this.#blocked.size === 0 && this.#hasRoom(messages, bytes);
+  }
+
+  /** True while the limits are not passed. */
+  get isWithinLimits(): boolean {
+    return this.#hasRoom(0, 0);
   }
 
   /** True when nothing that was ever dropped could make this fit. */
@@ -52,13 +61,14 @@ export class Capacity {
     }
   }
 
-  /** Waits for room and takes it. Resolves to an `OVERLOADED` error when none came in time, or the broker closed. */
-  wait(messages: number, bytes: number): Promise<HeraldError | undefined> {
-    return new Promise((settle) => {
-      const blocked: Blocked = { messages, bytes, settle, deadline: undefined };
-      blocked.deadline = this.#deadlines.add(this.#settings.blockTimeoutMs, blocked);
-      this.#blocked.add(blocked);
-    });
+  /**
+   * Waits for room. Those who wait get it in their order: `settle` is called at once when it is theirs and taken, so that
+   * nobody who comes later is stored before them; with an `OVERLOADED` error when none came in time, or the broker closed.
+   */
+  wait(messages: number, bytes: number, settle: (error: HeraldError | undefined) => void): void {
+    const blocked: Blocked = { messages, bytes, settle, deadline: undefined };
+    blocked.deadline = this.#deadlines.add(this.#settings.blockTimeoutMs, blocked);
+    this.#blocked.add(blocked);
   }
 
   close(error: HeraldError): void {

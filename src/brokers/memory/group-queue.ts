@@ -41,6 +41,18 @@ export class GroupQueue implements EntryQueue {
     return this.#ready;
   }
 
+  /** How many entries wait, for a member or for their key. */
+  get waiting(): number {
+    return this.#ready + this.#locks.waiting;
+  }
+
+  /** True when nobody reads and nothing is unread. */
+  get isIdle(): boolean {
+    if (this.members.size > 0) return false;
+    for (const { lag } of this.#tallies.values()) if (lag > 0) return false;
+    return true;
+  }
+
   tallyOf(channel: string): Tally {
     if (this.#only !== undefined) return this.#only;
     let tally = this.#tallies.get(channel);
@@ -68,7 +80,7 @@ export class GroupQueue implements EntryQueue {
     return undefined;
   }
 
-  /** The oldest entry of the least urgent lane, to be dropped. */
+  /** The oldest entry of the least urgent lane, to be dropped; else the oldest that waits for its key. */
   dropOldest(): Entry | undefined {
     for (let level = this.#lanes.length - 1; level >= 0; level--) {
       const entry = this.#lanes[level]?.shift();
@@ -76,7 +88,7 @@ export class GroupQueue implements EntryQueue {
       this.#ready--;
       return entry;
     }
-    return undefined;
+    return this.#locks.dropOldest();
   }
 
   /** An entry is done with: the next of its key may go. */

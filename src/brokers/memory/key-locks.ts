@@ -8,9 +8,17 @@ interface Lock {
   at: number;
 }
 
+const COMPACT_AT = 1024;
+
 /** Keeps the order of each partition key within one group: one entry of a key is out at a time. */
 export class KeyLocks {
   readonly #locks = new Map<string, Lock>();
+  #waiting = 0;
+
+  /** How many entries wait for their key. */
+  get waiting(): number {
+    return this.#waiting;
+  }
 
   /** True when `entry` now holds its key; false when it was put behind those that wait for it. */
   take(entry: Entry): boolean {
@@ -22,6 +30,7 @@ export class KeyLocks {
     }
     if (lock.holder === entry) return true;
     lock.waiting.push(entry);
+    this.#waiting++;
     return false;
   }
 
@@ -30,14 +39,20 @@ export class KeyLocks {
     const name = nameOf(entry);
     const lock = this.#locks.get(name);
     if (lock === undefined || lock.holder !== entry) return undefined;
-    const next = lock.waiting[lock.at];
-    if (next === undefined) {
-      this.#locks.delete(name);
-      return undefined;
-    }
-    lock.waiting[lock.at++] = undefined as unknown as Entry;
-    lock.holder = next;
+    const next = this.#shift(lock);
+    if (next === undefined) this.#locks.delete(name);
+    else lock.holder = next;
     return next;
+  }
+
+  /** Takes out the oldest entry that waits for its key. */
+  dropOldest(): Entry | undefined {
+    let oldest: Lock | undefined;
+    for (const lock of this.#locks.values()) {
+      const first = lock.waiting[lock.at];
+      if (first !== undefined && first.sequence < (oldest?.waiting[oldest.at]?.sequence ?? Infinity)) oldest = lock;
+    }
+    return oldest === undefined ? undefined : this.#shift(oldest);
   }
 
   /** `returning` holds the key in place of `entry`. */
@@ -51,10 +66,22 @@ export class KeyLocks {
     const taken: Entry[] = [];
     for (const lock of this.#locks.values()) {
       if (channel !== undefined && lock.holder.envelope.channel !== channel) continue;
-      taken.push(...lock.waiting.slice(lock.at));
-      lock.waiting.length = lock.at;
+      for (let entry = this.#shift(lock); entry !== undefined; entry = this.#shift(lock)) taken.push(entry);
     }
     return taken;
+  }
+
+  #shift(lock: Lock): Entry | undefined {
+    const first = lock.waiting[lock.at];
+    if (first === undefined) return undefined;
+    lock.waiting[lock.at++] = undefined as unknown as Entry;
+    this.#waiting--;
+    // A key that always has a next one must not keep a slot for each that it ever had.
+    if (lock.at > COMPACT_AT && lock.at * 2 > lock.waiting.length) {
+      lock.waiting.splice(0, lock.at);
+      lock.at = 0;
+    }
+    return first;
   }
 }
 

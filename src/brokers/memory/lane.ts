@@ -1,4 +1,5 @@
 import type { Entry, EntryQueue } from "./entry.ts";
+import { Returned } from "./returned.ts";
 import { pack, unpack, type Packed } from "./pack.ts";
 
 const CHUNK = 2048;
@@ -20,8 +21,8 @@ function createChunk(): Chunk {
 /** First in, first out, for one priority level of one group. Entries far from the head of a long lane are packed. */
 export class Lane {
   readonly #queue: EntryQueue;
-  /** What came back: handed out before everything else, the latest first. */
-  #front: Entry[] = [];
+  /** What came back: handed out before everything else, in the order in which it was published. */
+  readonly #front = new Returned();
   #head: Chunk = createChunk();
   #tail: Chunk = this.#head;
   #at = 0;
@@ -43,7 +44,7 @@ export class Lane {
   }
 
   shift(): Entry | undefined {
-    if (this.#front.length > 0) return this.#front.pop();
+    if (this.#front.size > 0) return this.#front.pop();
     if (this.#at === CHUNK) this.#advance();
     const entry = this.#head.entries[this.#at];
     if (entry === undefined) return undefined;

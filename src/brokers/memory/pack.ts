@@ -1,4 +1,4 @@
-import { createEnvelope, JSON_TYPE, NO_HEADERS, type Envelope } from "../../core/envelope.ts";
+import { createEnvelope, JSON_TYPE, NO_HEADERS, type Envelope, type EnvelopeInit } from "../../core/envelope.ts";
 import type { Failure } from "../../core/delivery.ts";
 import { DEFAULT_PRIORITY } from "../../core/priority.ts";
 import { Entry, NO_FAILURES, type EntryQueue } from "./entry.ts";
@@ -6,7 +6,7 @@ import { Entry, NO_FAILURES, type EntryQueue } from "./entry.ts";
 /** Times are kept to the microsecond. */
 const MICROS = 1000;
 
-type Rest = Omit<Envelope, "body" | "id" | "channel" | "source" | "time" | "correlationId">;
+type Rest = Omit<EnvelopeInit, "body" | "id" | "channel" | "source" | "time" | "correlationId">;
 
 interface Extra {
   readonly rest?: Rest;
@@ -22,7 +22,7 @@ type Row = readonly [
   time: number,
   source: string | 0,
   channel: string | 0,
-  correlationId: string | 0,
+  correlationId: string | 0 | null,
   extra?: Extra,
 ];
 
@@ -68,7 +68,7 @@ export function unpack(packed: Packed, queue: EntryQueue): Entry[] {
   return rows.map(([sequence, bodyBytes, id, time, source, channel, correlation, extra]) => {
     const body = packed.bodies.subarray(offset, offset + bodyBytes);
     offset += bodyBytes;
-    const correlationId = correlation === 0 ? id : correlation;
+    const correlationId = correlation === 0 ? id : (correlation ?? undefined);
     const envelope = createEnvelope({
       ...extra?.rest,
       id,
@@ -76,7 +76,7 @@ export function unpack(packed: Packed, queue: EntryQueue): Entry[] {
       source: source === 0 ? first.source : source,
       time: first.time + time / MICROS,
       body,
-      correlationId: correlationId || undefined,
+      correlationId,
     });
     const history = { attempt: extra?.attempt ?? 1, failures: extra?.failures ?? NO_FAILURES };
     return new Entry(queue, envelope, { sequence: first.sequence + sequence, tally: queue.tallyOf(envelope.channel) }, history);
@@ -93,7 +93,7 @@ function rowOf(entry: Entry, first: First): Row {
   const source = entry.envelope.source === first.source ? 0 : entry.envelope.source;
   const channel = entry.envelope.channel === first.channel ? 0 : entry.envelope.channel;
   const time = Math.round((entry.envelope.time - first.time) * MICROS);
-  const correlation = correlationId === id ? 0 : (correlationId ?? "");
+  const correlation = correlationId === id ? 0 : (correlationId ?? null);
   const sequence = entry.sequence - first.sequence;
   const extra = extraOf(entry);
   if (extra === undefined) return [sequence, body.byteLength, id, time, source, channel, correlation];
@@ -103,7 +103,9 @@ function rowOf(entry: Entry, first: First): Row {
 function extraOf(entry: Entry): Extra | undefined {
   const plain = isPlain(entry.envelope);
   if (plain && entry.attempt === 1) return undefined;
-  const { body: _, id: _id, channel: _channel, source: _source, time: _time, correlationId: _correlation, ...rest } = entry.envelope;
+  const { body: _, id: _id, channel: _channel, source: _source, time: _time, correlationId: _correlation, headers, ...others } = entry.envelope;
+  // Absent headers stay the shared ones, which tell that there are none.
+  const rest = headers === NO_HEADERS ? others : { ...others, headers };
   return { ...(plain ? {} : { rest }), attempt: entry.attempt, failures: entry.failures };
 }
 

@@ -21,6 +21,7 @@ export class SeenIds {
   }
 
   add(id: string, position: number): void {
+    this.#turn();
     this.#current.set(id, position);
   }
 
@@ -28,8 +29,9 @@ export class SeenIds {
     const now = this.#clock.monotonic();
     const age = now - this.#turnedAt;
     if (age < this.#windowMs) return;
-    this.#previous = age < 2 * this.#windowMs ? this.#current : new Map();
+    const isRecent = age < 2 * this.#windowMs;
+    this.#previous = isRecent ? this.#current : new Map();
     this.#current = new Map();
-    this.#turnedAt = now;
+    this.#turnedAt = isRecent ? this.#turnedAt + this.#windowMs : now;
   }
 }

@@ -20,6 +20,8 @@ export interface SubscriptionHost {
   /** Called once after a batch of settlements. */
   settled(queue: EntryQueue): void;
   left(subscription: MemorySubscription): void;
+  /** Why nothing more is to come, once the broker is closed. */
+  closed(): HeraldError | undefined;
 }
 
 const NOTHING: readonly Delivery[] = Object.freeze([]);
@@ -44,7 +46,10 @@ export class MemorySubscription implements Subscription, Holder {
       const message = "This subscription waits in receive already; call it again when that has resolved.";
       return Promise.reject(new HeraldError("INVALID_ARGUMENT", message));
     }
-    if (this.#closed) return Promise.resolve(NOTHING);
+    if (this.#closed) {
+      const reason = this.#host.closed();
+      return reason === undefined ? Promise.resolve(NOTHING) : Promise.reject(reason);
+    }
     const taken = this.#take(limit);
     if (taken.length > 0 || waitMs <= 0 || limit <= 0) return Promise.resolve(taken);
     return new Promise((resolve) => {

@@ -17,10 +17,13 @@ export interface Channel {
 
 /** Replies are for one waiting caller: nobody replays them. */
 const TRANSIENT_PREFIX = "reply.";
+const NOBODY: readonly GroupQueue[] = Object.freeze([]);
 
 /** Channels, queues, and which queue gets what. */
 export class Topology {
   readonly channels = new Map<string, Channel>();
+  /** Channels that keep what they hold by its age. */
+  readonly #retained = new Set<Channel>();
   readonly #queues = new Map<string, GroupQueue>();
   readonly #broadcasts = new Set<GroupQueue>();
   readonly #trie = new PatternTrie<GroupQueue>();
@@ -39,11 +42,36 @@ export class Topology {
     const known = this.channels.get(name);
     if (known !== undefined) return known;
     checkChannel(name);
-    if (this.channels.size >= this.#settings.maxChannels) throw tooManyChannels(this.#settings.maxChannels);
-    const replay = name.startsWith(TRANSIENT_PREFIX) ? 0 : this.#settings.replay;
+    const isTransient = name.startsWith(TRANSIENT_PREFIX);
+    const listeners = isTransient ? this.#trie.match(name) : NOBODY;
+    const replay = isTransient ? 0 : this.#settings.replay;
     const channel: Channel = { name, log: new ChannelLog(replay, this.#onReplay), route: [], routeVersion: -1 };
+    // A reply that nobody waits for leaves no trace, and one that somebody waits for finds room beside any flood of names.
+    if (isTransient && listeners.length === 0) return channel;
+    const isOwned = listeners.some(({ pattern }) => pattern === name);
+    if (!isOwned && this.channels.size >= this.#settings.maxChannels) throw tooManyChannels(this.#settings.maxChannels);
     this.channels.set(name, channel);
     return channel;
+  }
+
+  /** Keeps what a channel holds for this long, and counts it with `account`. */
+  retain(name: string, retentionMs: number, account: Account): void {
+    const channel = this.channel(name);
+    channel.log.retain(retentionMs, account);
+    this.#retained.add(channel);
+  }
+
+  /** Forgets a channel that is empty. */
+  forget(name: string): void {
+    const channel = this.channels.get(name);
+    if (channel === undefined) return;
+    this.channels.delete(name);
+    this.#retained.delete(channel);
+  }
+
+  /** Lets go of what channels have kept for long enough. */
+  expire(now: number): void {
+    for (const { log } of this.#retained) log.expire(now);
   }
 
   /** The queues that get what is published on a channel: each broadcast, and each group once. */
@@ -55,19 +83,29 @@ export class Topology {
     return channel.route;
   }
 
-  /** The queue a subscription joins; `isNew` when nobody had subscribed to it before. */
+  /**
+   * The queue a subscription joins; `isNew` when nobody had subscribed to it before. Rejects with `CONFLICT` when the group
+   * reads the pattern with the other ordering and still has something to read, or somebody who does.
+   */
   join(spec: SubscriptionSpec): { readonly queue: GroupQueue; readonly isNew: boolean } {
     const { group, pattern } = spec;
     const strict = spec.ordering === "strict";
     const name = `${pattern} ${group}`;
     const known = group === null ? undefined : this.#queues.get(name);
-    if (known !== undefined) return { queue: known, isNew: false };
+    if (known !== undefined && known.strict === strict) return { queue: known, isNew: false };
+    if (known !== undefined) this.#replace(known);
     const queue = new GroupQueue({ group, pattern, strict });
     if (group === null) this.#broadcasts.add(queue);
     else this.#queues.set(name, queue);
     this.#trie.add(pattern, queue);
     this.forgetRoutes();
     return { queue, isNew: true };
+  }
+
+  /** A queue that is idle may go, for one of the other ordering. */
+  #replace(queue: GroupQueue): void {
+    if (!queue.isIdle) throw otherOrdering(queue);
+    this.#trie.remove(queue.pattern, queue);
   }
 
   /** A broadcast queue goes with its subscription. */
@@ -124,6 +162,11 @@ export class Topology {
     }
     return [...route, ...chosen.values()];
   }
+}
+
+function otherOrdering({ group, pattern, strict }: GroupQueue): HeraldError {
+  const message = `Group '${group}' reads '${pattern}' with ordering '${strict ? "strict" : "relaxed"}': subscribe with the same ordering, or under another group.`;
+  return new HeraldError("CONFLICT", message, { retryable: false, details: { field: "ordering", group, pattern } });
 }
 
 function tooManyChannels(maxChannels: number): HeraldError {
