@@ -49,6 +49,7 @@ export class Consumer {
   readonly #buffer: (Delivery | undefined)[] = [];
   #next = 0;
   #held = 0;
+  #busySince = -Infinity;
   #active = 0;
   #settlements: Settlement[] = [];
   readonly #outstanding = new Outstanding();
@@ -69,6 +70,11 @@ export class Consumer {
   /** Handlers that run now. */
   get active(): number {
     return this.#active;
+  }
+
+  /** Monotonic milliseconds since when it has had something in hand, or last had; -Infinity before the first delivery. */
+  get busySince(): number {
+    return this.#busySince;
   }
 
   start(): void {
@@ -138,6 +144,7 @@ export class Consumer {
       this.#buffer.push(delivery);
       if (!this.#options.ackFirst) this.#leases.hold(delivery);
     }
+    if (this.#held === 0) this.#busySince = this.#options.handling.clock.monotonic();
     this.#held += deliveries.length;
     this.#pump();
     if (this.#stopping) this.#giveBack();

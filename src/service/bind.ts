@@ -22,18 +22,32 @@ export async function bindManifest(settings: Settings, binder: Binder): Promise<
   for (const declared of messaging.subscribes) {
     const { channel, handler: name } = declared;
     if (name === undefined) continue;
-    await binder.subscribe(declared, functionOf(handlers, name, `the subscription to '${channel}' of agent '${agentId}'`));
+    await binder.subscribe(
+      declared,
+      functionOf(handlers, name, `the subscription to '${channel}' of agent '${agentId}'`),
+    );
   }
   for (const { name } of messaging.commands) {
-    await binder.registerCommandHandler(name, functionOf(handlers, name, `the command '${name}' of agent '${agentId}'`));
+    await binder.registerCommandHandler(
+      name,
+      functionOf(handlers, name, `the command '${name}' of agent '${agentId}'`),
+    );
   }
 }
 
-function functionOf(handlers: Readonly<Record<string, AnyHandler>>, name: string, wanted: string): AnyHandler {
+function functionOf(
+  handlers: Readonly<Record<string, AnyHandler>>,
+  name: string,
+  wanted: string,
+): AnyHandler {
   const found = Object.hasOwn(handlers, name) ? handlers[name] : undefined;
   if (typeof found === "function") return found;
   const known = Object.keys(handlers).toSorted().join(", ") || "none";
-  throw new HeraldError("INVALID_MANIFEST", `There is no function '${name}' for ${wanted}: give or export one of that name; there are: ${known}.`, {
-    details: { handler: name },
-  });
+  throw new HeraldError(
+    "INVALID_MANIFEST",
+    `There is no function '${name}' for ${wanted}: give or export one of that name; there are: ${known}.`,
+    {
+      details: { handler: name },
+    },
+  );
 }

@@ -12,7 +12,8 @@ export interface ChannelDefinition<T = unknown> {
 }
 
 /** The payload type that a schema says: a Standard Schema's output, or what a JSON Schema that is written out describes. */
-export type PayloadOf<S> = S extends StandardSchemaV1<infer _Input, infer Output> ? Output : S extends object ? XStatic<S> : unknown;
+export type PayloadOf<S> =
+  S extends StandardSchemaV1<infer _Input, infer Output> ? Output : S extends object ? XStatic<S> : unknown;
 
 /**
  * Names a channel together with its schema, so that publishers and handlers share both name and payload type. Throws

@@ -3,7 +3,8 @@ import { HeraldError } from "../core/errors.ts";
 
 /** Something that an agent wants of its broker. */
 export interface Need {
-  readonly ability: Ability;
+  /** One that is on or off, or `ordering`: order per partition key. */
+  readonly ability: Ability | "ordering";
   /** Who wants it: agent, and channel if there is one. */
   readonly agentId: string;
   readonly channel?: string;
@@ -12,7 +13,7 @@ export interface Need {
 }
 
 /** Wrappers that supply an ability which a broker lacks. */
-const WRAPPERS: Partial<Record<Ability, string>> = {
+const WRAPPERS: Partial<Record<Need["ability"], string>> = {
   delay: "emulate/delay",
   nackDelay: "emulate/delay",
   wildcard: "emulate/wildcard",
@@ -22,11 +23,19 @@ const WRAPPERS: Partial<Record<Ability, string>> = {
 
 /** Rejects with `UNSUPPORTED` when the broker cannot do what is needed: never a silent downgrade. */
 export function requireAbility(broker: string, capabilities: Capabilities, need: Need): void {
-  if (capabilities[need.ability]) return;
-  const where = need.channel === undefined ? `agent '${need.agentId}'` : `agent '${need.agentId}' on '${need.channel}'`;
+  if (need.ability === "ordering" ? capabilities.ordering !== "none" : capabilities[need.ability]) return;
+  const where =
+    need.channel === undefined ? `agent '${need.agentId}'` : `agent '${need.agentId}' on '${need.channel}'`;
   const wrapper = WRAPPERS[need.ability];
-  const help = wrapper === undefined ? "use a broker that has it" : `wrap the broker with ${wrapper}, or use one that has it`;
-  throw new HeraldError("UNSUPPORTED", `The broker '${broker}' cannot do '${need.ability}', which ${where} needs for ${need.because}: ${help}.`, {
-    details: { broker, ...need },
-  });
+  const help =
+    wrapper === undefined
+      ? "use a broker that has it"
+      : `wrap the broker with ${wrapper}, or use one that has it`;
+  throw new HeraldError(
+    "UNSUPPORTED",
+    `The broker '${broker}' cannot do '${need.ability}', which ${where} needs for ${need.because}: ${help}.`,
+    {
+      details: { broker, ...need },
+    },
+  );
 }

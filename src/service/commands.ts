@@ -2,11 +2,16 @@ import { HeraldError } from "../core/errors.ts";
 import type { Message } from "../core/message.ts";
 import type { Handler, HandlerContext } from "../core/middleware.ts";
 import { commandChannel } from "../core/names.ts";
+import { checkFunction, wrongOption } from "./check-options.ts";
 import { valueCheck } from "./contracts.ts";
 import type { CommandSpec } from "./manifest/model.ts";
 
 /** Answers one command: its input first, the whole message and the context for those who want them. The result is the reply. */
-export type CommandHandler<Input = unknown, Output = unknown> = (input: Input, message: Message, context: HandlerContext) => Output | Promise<Output>;
+export type CommandHandler<Input = unknown, Output = unknown> = (
+  input: Input,
+  message: Message,
+  context: HandlerContext,
+) => Output | Promise<Output>;
 
 interface Command {
   readonly run: CommandHandler<never>;
@@ -36,15 +41,17 @@ export class Commands {
     return [...this.#commands.keys()];
   }
 
-  /** `ALREADY_EXISTS` for a name that has a handler, `INVALID_ARGUMENT` for one that is no token, `UNSAFE_SCHEMA`. */
+  /** `ALREADY_EXISTS` for a name that has a handler, `INVALID_ARGUMENT` for one that is no token or a handler that is no function, `UNSAFE_SCHEMA`. */
   register(name: string, run: CommandHandler<never>): void {
-    if (typeof name !== "string" || !NAME.test(name)) {
-      throw new HeraldError("INVALID_ARGUMENT", `A command's name must be 1 to 64 characters of A-Z a-z 0-9 _ : -, not ${JSON.stringify(name)}.`, {
-        details: { field: "name" },
-      });
-    }
+    if (typeof name !== "string" || !NAME.test(name))
+      throw wrongOption("name", "1 to 64 characters of A-Z a-z 0-9 _ : -", name);
+    checkFunction("handler", run);
     if (this.#commands.has(name)) {
-      throw new HeraldError("ALREADY_EXISTS", `Agent '${this.#agentId}' has a handler for the command '${name}' already.`, { details: { name } });
+      throw new HeraldError(
+        "ALREADY_EXISTS",
+        `Agent '${this.#agentId}' has a handler for the command '${name}' already.`,
+        { details: { name } },
+      );
     }
     const spec = this.#specs.find((candidate) => candidate.name === name);
     this.#commands.set(name, {
@@ -52,6 +59,12 @@ export class Commands {
       checkInput: valueCheck(spec?.inputSchema, `${name} (input)`),
       checkOutput: valueCheck(spec?.outputSchema, `${name} (output)`),
     });
+  }
+
+  /** Forgets one command, or all of them. */
+  forget(name?: string): void {
+    if (name === undefined) this.#commands.clear();
+    else this.#commands.delete(name);
   }
 
   /** Handles what arrives on {@link pattern}. */
@@ -69,6 +82,10 @@ export class Commands {
 
   #unknown(name: string): HeraldError {
     const known = this.names().toSorted().join(", ");
-    return new HeraldError("NOT_FOUND", `Agent '${this.#agentId}' has no command '${name}'; it has: ${known}.`, { details: { name } });
+    return new HeraldError(
+      "NOT_FOUND",
+      `Agent '${this.#agentId}' has no command '${name}'; it has: ${known}.`,
+      { details: { name } },
+    );
   }
 }

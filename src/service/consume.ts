@@ -19,21 +19,23 @@ class Taken<T> implements Consumed<T> {
   readonly context: HandlerContext;
   /** Ends when the message is settled; rejects when it is given back untouched. */
   readonly ended: Promise<void>;
+  readonly #inner: HandlerContext;
   readonly #end: PromiseWithResolvers<void> = Promise.withResolvers();
 
   constructor(message: Message<T>, context: HandlerContext) {
     this.message = message;
-    this.context = context;
+    this.#inner = context;
+    this.context = settlingBy(this, context);
     this.ended = this.#end.promise;
   }
 
   ack(): void {
-    this.context.ack();
+    this.#inner.ack();
     this.#end.resolve();
   }
 
   nack(options?: { readonly delayMs?: number; readonly requeue?: boolean }): void {
-    this.context.nack(options);
+    this.#inner.nack(options);
     this.#end.resolve();
   }
 
@@ -43,11 +45,25 @@ class Taken<T> implements Consumed<T> {
   }
 }
 
+/** The context of a message whose settling, by whichever of the two, ends its handler. */
+function settlingBy(taken: Pick<Consumed, "ack" | "nack">, context: HandlerContext): HandlerContext {
+  return new Proxy(context, {
+    get(target, name): unknown {
+      if (name === "ack") return () => taken.ack();
+      if (name === "nack") return (options?: Parameters<Consumed["nack"]>[0]) => taken.nack(options);
+      return Reflect.get(target, name);
+    },
+  });
+}
+
 /**
  * The messages of a subscription as an async iterator. It subscribes when first asked and ends with the loop, the
- * subscription or the service. What was not looked at is given back then, uncounted; what was taken and not settled too.
+ * subscription or the service. What was not looked at is given back then, uncounted; what was taken and not settled too. A
+ * message whose time was up before the loop came to it is passed over: it is on its way to somebody else.
  */
-export async function* consumeFrom<T>(subscribe: (handler: Handler) => Promise<SubscriptionHandle>): AsyncGenerator<Consumed<T>, void, undefined> {
+export async function* consumeFrom<T>(
+  subscribe: (handler: Handler) => Promise<SubscriptionHandle>,
+): AsyncGenerator<Consumed<T>, void, undefined> {
   const waiting: Taken<T>[] = [];
   const open = new Set<Taken<T>>();
   let wake = (): void => {};
@@ -55,6 +71,11 @@ export async function* consumeFrom<T>(subscribe: (handler: Handler) => Promise<S
     const taken = new Taken(message as Message<T>, context);
     waiting.push(taken);
     open.add(taken);
+    context.signal.addEventListener("abort", () => {
+      open.delete(taken);
+      const at = waiting.indexOf(taken);
+      if (at >= 0) waiting.splice(at, 1);
+    });
     wake();
     return taken.ended.finally(() => open.delete(taken));
   });

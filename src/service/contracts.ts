@@ -31,7 +31,10 @@ export class PublishContract {
     const { publishes } = options.messaging;
     this.#declares = publishes.length > 0;
     for (const { channel, schema } of publishes) {
-      this.#validators.set(channel, schema === undefined ? undefined : compileSchema(schema, { name: channel }));
+      this.#validators.set(
+        channel,
+        schema === undefined ? undefined : compileSchema(schema, { name: channel }),
+      );
     }
   }
 
@@ -55,11 +58,20 @@ export class PublishContract {
   #undeclared(channel: string): void {
     const { agentId, strict, logger } = this.#options;
     if (RESERVED.some((prefix) => channel.startsWith(prefix))) {
-      throw new HeraldError("FORBIDDEN", `'${channel}' is reserved for Herald itself: publish to a channel without the prefixes ${RESERVED.join(" ")}.`, {
-        details: { channel },
-      });
+      throw new HeraldError(
+        "FORBIDDEN",
+        `'${channel}' is reserved for Herald itself: publish to a channel without the prefixes ${RESERVED.join(" ")}.`,
+        {
+          details: { channel },
+        },
+      );
     }
-    if (!this.#declares || channel === BROADCAST_CHANNEL || EXEMPT.some((prefix) => channel.startsWith(prefix))) return;
+    if (
+      !this.#declares ||
+      channel === BROADCAST_CHANNEL ||
+      EXEMPT.some((prefix) => channel.startsWith(prefix))
+    )
+      return;
     const message = `Agent '${agentId}' publishes to '${channel}', which its manifest does not declare: add it to spec.messaging.publishes, or set strict: false.`;
     if (strict) throw new HeraldError("FORBIDDEN", message, { details: { agentId, channel } });
     if (this.#warned.has(channel)) return;
@@ -69,18 +81,25 @@ export class PublishContract {
 }
 
 /** A check of incoming messages against a schema; it throws, or rejects with, `SCHEMA_VIOLATION`. */
-export function incomingCheck(schema: SchemaLike | undefined, name: string): ((message: Message) => void | Promise<void>) | undefined {
+export function incomingCheck(
+  schema: SchemaLike | undefined,
+  name: string,
+): ((message: Message) => void | Promise<void>) | undefined {
   if (schema === undefined) return undefined;
   const validator = compileSchema(schema, { name });
   return (message) => {
     const result = validator.validate(message.payload);
-    if (result instanceof Promise) return result.then((late) => replacePayload(message, accepted(late, message.channel)));
+    if (result instanceof Promise)
+      return result.then((late) => replacePayload(message, accepted(late, message.channel)));
     return replacePayload(message, accepted(result, message.channel));
   };
 }
 
 /** A check of one value, for command input and output; undefined without a schema. It gives the value, perhaps later. */
-export function valueCheck(schema: SchemaLike | undefined, name: string): ((value: unknown) => unknown) | undefined {
+export function valueCheck(
+  schema: SchemaLike | undefined,
+  name: string,
+): ((value: unknown) => unknown) | undefined {
   if (schema === undefined) return undefined;
   const validator = compileSchema(schema, { name });
   return (value) => {
@@ -96,13 +115,19 @@ function replacePayload(message: Message, payload: unknown): void {
 
 function accepted(result: ValidationResult, name: string): unknown {
   if (result.ok) return result.value;
-  throw new HeraldError("SCHEMA_VIOLATION", `The payload on '${name}' does not match its schema: ${describe(result.issues)}.`, {
-    details: { channel: name, issues: result.issues },
-  });
+  throw new HeraldError(
+    "SCHEMA_VIOLATION",
+    `The payload on '${name}' does not match its schema: ${describe(result.issues)}.`,
+    {
+      details: { channel: name, issues: result.issues },
+    },
+  );
 }
 
 function describe(issues: readonly SchemaIssue[]): string {
-  const shown = issues.slice(0, 3).map(({ path, message }) => `${path === "" ? "the value" : path} ${message}`);
+  const shown = issues
+    .slice(0, 3)
+    .map(({ path, message }) => `${path === "" ? "the value" : path} ${message}`);
   if (issues.length > shown.length) shown.push(`and ${issues.length - shown.length} more`);
   return shown.join("; ");
 }

@@ -24,7 +24,7 @@ export interface Observed {
   /** Groups of this service, with the patterns they read. */
   readonly pending: number;
   readonly subscriptions: number;
-  /** Since a message was handled, or the service started. */
+  /** Since a message was handled, or came when there was nothing to do, or the service started. */
   readonly idleMs: number;
   readonly stalledAfterMs: number;
   readonly uptimeMs: number;
@@ -37,7 +37,8 @@ export function judge(observed: Observed): Health {
   const reasons: string[] = [];
   const stalled = pending > 0 && idleMs > stalledAfterMs;
   if (report.state !== "up") reasons.push(`the broker is ${report.state}`);
-  if (stalled) reasons.push(`${pending} messages wait and none was handled for ${Math.round(idleMs / 1000)} s`);
+  if (stalled)
+    reasons.push(`${pending} messages wait and none was handled for ${Math.round(idleMs / 1000)} s`);
   if (report.dropped > 0) reasons.push(`${report.dropped} messages were dropped by the overflow policy`);
   return {
     status: report.state === "down" || stalled ? "unhealthy" : reasons.length > 0 ? "degraded" : "healthy",

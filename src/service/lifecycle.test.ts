@@ -56,7 +56,10 @@ describe("the life of a service", () => {
 
   it("services that share a broker object open it once, and the last to stop closes it", async () => {
     const broker = new MemoryBroker();
-    const [one, two] = ["one", "two"].map((agentId) => new MessagingService({ agentId, broker })) as [MessagingService, MessagingService];
+    const [one, two] = ["one", "two"].map((agentId) => new MessagingService({ agentId, broker })) as [
+      MessagingService,
+      MessagingService,
+    ];
     await Promise.all([one.start(), two.start()]);
 
     await one.stop();
@@ -72,7 +75,9 @@ describe("the life of a service", () => {
     const messaging = { subscribes: [{ channel: "x", handler: "onX" }] };
     const service = new MessagingService({ agentId: "a", broker, messaging, handlers: { onY: () => {} } });
 
-    await expect(service.start()).rejects.toThrow("There is no function 'onX' for the subscription to 'x' of agent 'a'");
+    await expect(service.start()).rejects.toThrow(
+      "There is no function 'onX' for the subscription to 'x' of agent 'a'",
+    );
     expect(broker.isClosed).toBe(true);
   });
 
@@ -80,8 +85,14 @@ describe("the life of a service", () => {
     await using service = new MessagingService({ agentId: "a" });
     await service.start();
     const got: string[] = [];
-    const first = await service.subscribe("orders.created", (message) => void got.push(`exact ${String(message.payload)}`));
-    const second = await service.subscribe("orders.*", (message) => void got.push(`all ${String(message.payload)}`));
+    const first = await service.subscribe(
+      "orders.created",
+      (message) => void got.push(`exact ${String(message.payload)}`),
+    );
+    const second = await service.subscribe(
+      "orders.*",
+      (message) => void got.push(`all ${String(message.payload)}`),
+    );
     expect([first.group, second.group]).toEqual(["a", "a:2"]);
 
     await service.publish("orders.created", 1);
@@ -128,7 +139,9 @@ describe("the life of a service", () => {
     await loop;
 
     expect(taken).toEqual([1, 2]);
-    expect(await service.getConsumerLag({ channel: "jobs" })).toEqual([{ channel: "jobs", group: "a", lag: 1, unsettled: 0 }]);
+    expect(await service.getConsumerLag({ channel: "jobs" })).toEqual([
+      { channel: "jobs", group: "a", lag: 1, unsettled: 0 },
+    ]);
   });
 });
 

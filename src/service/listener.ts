@@ -1,30 +1,35 @@
 import { isWildcard } from "../core/pattern.ts";
-import { checkPattern } from "../core/pattern.ts";
-import { HeraldError, showValue } from "../core/errors.ts";
 import { createId } from "../core/ids.ts";
 import { Consumer } from "../delivery/consumer.ts";
 import { retryPolicy } from "../delivery/retry.ts";
 import { Settler } from "../delivery/settle.ts";
 import type { Handling } from "../delivery/stages.ts";
-import { compose } from "../routing/compose.ts";
 import { compileFilter } from "../routing/filter.ts";
-import { requireAbility } from "./check.ts";
+import { aboveZero, checkSubscribeOptions, whole } from "./check-options.ts";
+import { requireAbility, type Need } from "./check.ts";
 import { incomingCheck } from "./contracts.ts";
 import { DeliveryGuarantee, type Listening, type SubscribeOptions } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
 import { guaranteeOf, type Settings } from "./settings.ts";
 
-/** Subscribes at the broker and starts consuming. Rejects with `INVALID_CHANNEL`, `INVALID_ARGUMENT`, `UNSAFE_SCHEMA`, `UNSUPPORTED`. */
-export async function listen(runtime: Runtime, listening: Listening, group: string | null): Promise<Consumer> {
+/** Subscribes at the broker and starts consuming. Rejects with `INVALID_ARGUMENT`, `UNSAFE_SCHEMA`, `UNSUPPORTED`. */
+export async function listen(
+  runtime: Runtime,
+  listening: Listening,
+  group: string | null,
+): Promise<Consumer> {
   const { pattern, options } = listening;
   const { settings, broker } = runtime;
-  checkPattern(pattern);
-  const guarantee = guaranteeOf(options.guarantee ?? settings.guarantee);
+  checkSubscribeOptions(options);
+  const guarantee = guaranteeOf(options.guarantee ?? settings.guarantee, "guarantee");
   checkAbilities(runtime, listening, { group, guarantee });
   const concurrency = whole("maxConcurrency", options.maxConcurrency ?? settings.maxConcurrency);
   const prefetch = whole("prefetch", options.prefetch ?? Math.max(settings.prefetch, concurrency));
   const ordering = options.ordering ?? settings.ordering;
-  const handlerTimeoutMs = aboveZero("handlerTimeoutMs", options.handlerTimeoutMs ?? settings.handlerTimeoutMs);
+  const handlerTimeoutMs = aboveZero(
+    "handlerTimeoutMs",
+    options.handlerTimeoutMs ?? settings.handlerTimeoutMs,
+  );
   const settler = new Settler({
     clock: settings.clock,
     meter: runtime.metrics,
@@ -59,8 +64,12 @@ interface Chosen {
   readonly guarantee: DeliveryGuarantee;
 }
 
-function handlingOf(runtime: Runtime, listening: Listening, chosen: Chosen & { readonly settler: Settler }): Handling {
-  const { options, pattern, middlewares, handler } = listening;
+function handlingOf(
+  runtime: Runtime,
+  listening: Listening,
+  chosen: Chosen & { readonly settler: Settler },
+): Handling {
+  const { options, pattern, handler } = listening;
   const { settings } = runtime;
   const { group, guarantee, settler } = chosen;
   return {
@@ -69,7 +78,7 @@ function handlingOf(runtime: Runtime, listening: Listening, chosen: Chosen & { r
     group,
     scope: group ?? `${settings.agentId} ${createId()}`,
     counters: (channel) => settler.counters(channel),
-    handler: compose(middlewares, handler),
+    handler,
     filter: options.filter === undefined ? undefined : compileFilter(options.filter),
     validate: incomingCheck(options.schema, pattern),
     manual: isManual(settings, options),
@@ -78,30 +87,34 @@ function handlingOf(runtime: Runtime, listening: Listening, chosen: Chosen & { r
   };
 }
 
-function aboveZero(field: string, value: number): number {
-  if (typeof value === "number" && value > 0) return value;
-  throw new HeraldError("INVALID_ARGUMENT", `${field} must be a number above 0, not ${showValue(value)}.`, { details: { field } });
-}
-
 function isManual(settings: Settings, options: SubscribeOptions): boolean {
   return options.ack === undefined ? settings.manualAck : options.ack === "manual";
 }
 
-function checkAbilities(runtime: Runtime, { pattern, options }: Listening, { group, guarantee }: Chosen): void {
+function checkAbilities(
+  runtime: Runtime,
+  { pattern, options }: Listening,
+  { group, guarantee }: Chosen,
+): void {
   const { settings, broker, capabilities } = runtime;
-  const need = (ability: Parameters<typeof requireAbility>[2]["ability"], because: string): void =>
-    requireAbility(broker.name, capabilities, { ability, agentId: settings.agentId, channel: pattern, because });
+  const need = (ability: Need["ability"], because: string): void =>
+    requireAbility(broker.name, capabilities, {
+      ability,
+      agentId: settings.agentId,
+      channel: pattern,
+      because,
+    });
   if (group === null) need("broadcast", "group: null");
   else need("groups", `group '${group}'`);
   if (isWildcard(pattern)) need("wildcard", "a pattern");
   if (options.from !== undefined && options.from !== "new") {
-    need(typeof options.from === "object" && "time" in options.from ? "replayByTime" : "replayByPosition", "from");
+    need(
+      typeof options.from === "object" && "time" in options.from ? "replayByTime" : "replayByPosition",
+      "from",
+    );
   }
+  if ((options.ordering ?? settings.ordering) === "strict") need("ordering", "ordering: strict");
   const { maxAttempts } = retryPolicy({ ...settings.retry, ...options.retry });
-  if (guarantee !== DeliveryGuarantee.AT_MOST_ONCE && maxAttempts > 1) need("nackDelay", "retry with backoff");
-}
-
-function whole(field: string, value: number): number {
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new HeraldError("INVALID_ARGUMENT", `${field} must be a whole number of 1 or more, not ${showValue(value)}.`, { details: { field } });
+  if (guarantee !== DeliveryGuarantee.AT_MOST_ONCE && maxAttempts > 1)
+    need("nackDelay", "retry with backoff");
 }

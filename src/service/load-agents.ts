@@ -29,7 +29,10 @@ export interface LoadedAgent {
 }
 
 /** What all loaded agents have in common. */
-export type LoadOptions = Omit<MessagingServiceOptions, "agentId" | "agentName" | "messaging" | "handlers" | "broker"> & {
+export type LoadOptions = Omit<
+  MessagingServiceOptions,
+  "agentId" | "agentName" | "messaging" | "handlers" | "broker"
+> & {
   /** One broker for all of them, so that they can talk. */
   readonly broker: Broker;
 };
@@ -40,7 +43,10 @@ const ENDINGS = [".ts", ".js", ".mjs"];
  * Reads manifests and the handler modules beside them: `scanner.yaml` goes with `scanner.ts`, `.js` or `.mjs`. Rejects with
  * `INVALID_MANIFEST` (its details hold every problem), `NOT_FOUND`, or what importing a module throws.
  */
-export async function loadAgents(files: readonly string[], options: LoadOptions): Promise<readonly LoadedAgent[]> {
+export async function loadAgents(
+  files: readonly string[],
+  options: LoadOptions,
+): Promise<readonly LoadedAgent[]> {
   return Promise.all(files.map((file) => loadAgent(file, options)));
 }
 
@@ -51,9 +57,16 @@ async function loadAgent(file: string, options: LoadOptions): Promise<LoadedAgen
   const module = await importBeside(file, manifest);
   const handlers: Record<string, AnyHandler> = {};
   const { agentId, agentName, messaging } = manifest;
-  const agent = new MessagingService({ ...options, agentId, ...(agentName === undefined ? {} : { agentName }), messaging, handlers });
+  const agent = new MessagingService({
+    ...options,
+    agentId,
+    ...(agentName === undefined ? {} : { agentName }),
+    messaging,
+    handlers,
+  });
   for (const [name, value] of Object.entries(module)) {
-    if (typeof value === "function" && name !== "default" && name !== "started") handlers[name] = value as AnyHandler;
+    if (typeof value === "function" && name !== "default" && name !== "started")
+      handlers[name] = value as AnyHandler;
   }
   if (module.default !== undefined) Object.assign(handlers, await module.default(agent));
   return { manifest, agent, started: () => module.started?.(agent) };
@@ -66,7 +79,11 @@ async function importBeside(file: string, manifest: AgentManifest): Promise<Agen
   const { subscribes, commands } = manifest.messaging;
   const wanted = [...subscribes.flatMap(({ handler }) => handler ?? []), ...commands.map(({ name }) => name)];
   if (wanted.length === 0) return {};
-  throw new HeraldError("NOT_FOUND", `The manifest '${file}' names the handlers ${wanted.join(", ")}, and there is no module beside it: make ${path.basename(base)}.js and export them.`, {
-    details: { file },
-  });
+  throw new HeraldError(
+    "NOT_FOUND",
+    `The manifest '${file}' names the handlers ${wanted.join(", ")}, and there is no module beside it: make ${path.basename(base)}.js and export them.`,
+    {
+      details: { file },
+    },
+  );
 }

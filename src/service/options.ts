@@ -3,7 +3,7 @@ import type { Broker, StartFrom } from "../core/broker.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Logger } from "../core/logger.ts";
-import type { Handler, Middleware } from "../core/middleware.ts";
+import type { Handler } from "../core/middleware.ts";
 import type { Inbox } from "../core/store.ts";
 import type { RetryOptions } from "../delivery/retry.ts";
 import type { Filter } from "../routing/filter.ts";
@@ -116,7 +116,7 @@ export interface SubscriptionHandle extends AsyncDisposable {
 /** What the service makes of a subscription that is to start. */
 export interface Listening {
   readonly pattern: string;
+  /** Middleware, handler and reply as one function. */
   readonly handler: Handler;
-  readonly middlewares: readonly Middleware[];
   readonly options: SubscribeOptions;
 }

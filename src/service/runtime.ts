@@ -1,3 +1,5 @@
+import { decodeJson } from "../codec/json.ts";
+import { encodePayload } from "../codec/payload.ts";
 import type { Broker, Capabilities } from "../core/broker.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { HeraldError } from "../core/errors.ts";
@@ -28,8 +30,9 @@ export class Runtime {
     this.settings = settings;
     this.lease = lease;
     this.metrics = metrics;
-    const { agentId, broker, clock, limits, messaging, strict, logger, defaultKey } = settings;
-    const { maxBatch, maxBodyBytes } = lease.capabilities;
+    const { agentId, clock, limits, messaging, strict, logger, defaultKey } = settings;
+    const { broker, capabilities } = lease;
+    const { maxBatch, maxBodyBytes } = capabilities;
     this.startedAt = clock.monotonic();
     this.#contract = new PublishContract({ agentId, messaging, strict, logger });
     this.#composer = new Composer({ agentId, clock, limits, maxBodyBytes, defaultKey });
@@ -52,7 +55,7 @@ export class Runtime {
   }
 
   get broker(): Broker {
-    return this.settings.broker;
+    return this.lease.broker;
   }
 
   get capabilities(): Capabilities {
@@ -62,15 +65,16 @@ export class Runtime {
   /** Composes and publishes; resolves with the id. What an exactly-once handler publishes waits until it has succeeded. */
   publish(channel: string, payload: unknown, options: PublishOptions): Promise<string> {
     const checked = this.#contract.check(channel, payload);
-    if (checked instanceof Promise) return checked.then(() => this.#publishChecked(channel, payload, options));
+    if (checked instanceof Promise)
+      return this.#hold(checked, payload).then((held) => this.#publishChecked(channel, held, options));
     return this.#publishChecked(channel, payload, options);
   }
 
   /** As {@link publish}, at once even inside an exactly-once handler, resolving with what the broker said. */
   async send(channel: string, payload: unknown, options: PublishOptions): Promise<Published> {
     const checked = this.#contract.check(channel, payload);
-    if (checked instanceof Promise) await checked;
-    return this.publisher.send(this.#compose(channel, payload, options), this.#dedupe(options));
+    const held = checked instanceof Promise ? await this.#hold(checked, payload) : payload;
+    return this.publisher.send(this.#compose(channel, held, options), this.#dedupe(channel, options));
   }
 
   /** Publishes what an exactly-once handler left; rejects unless the broker took all of it. */
@@ -79,10 +83,18 @@ export class Runtime {
     await Promise.all(envelopes.map((envelope) => this.publisher.publish(envelope, dedupe)));
   }
 
+  /** The payload as it is now, once its check has ended: what the author makes of it meanwhile is not what was published. */
+  async #hold(checked: Promise<void>, payload: unknown): Promise<unknown> {
+    const { maxDepth } = this.settings.limits;
+    const [held] = await Promise.all([hold(payload, maxDepth), checked]);
+    return held;
+  }
+
   #publishChecked(channel: string, payload: unknown, options: PublishOptions): Promise<string> {
     const envelope = this.#compose(channel, payload, options);
     const outbox = currentDelivery.getStore()?.outbox;
-    if (outbox === undefined || outbox.sealed) return this.publisher.publish(envelope, this.#dedupe(options));
+    if (outbox === undefined || outbox.sealed)
+      return this.publisher.publish(envelope, this.#dedupe(channel, options));
     outbox.envelopes.push(envelope);
     return Promise.resolve(envelope.id);
   }
@@ -93,19 +105,36 @@ export class Runtime {
     return this.#composer.compose(channel, payload, options);
   }
 
-  #dedupe(options: PublishOptions): boolean {
-    if (options.dedupe === true && !this.capabilities.dedupe) this.#require("dedupe", "", "dedupe");
-    return options.dedupe ?? (this.capabilities.dedupe && this.settings.guarantee === DeliveryGuarantee.EXACTLY_ONCE);
+  #dedupe(channel: string, options: PublishOptions): boolean {
+    if (options.dedupe === true) this.#require("dedupe", channel, "dedupe");
+    return (
+      options.dedupe ??
+      (this.capabilities.dedupe && this.settings.guarantee === DeliveryGuarantee.EXACTLY_ONCE)
+    );
   }
 
   #require(ability: "delay" | "priority" | "dedupe", channel: string, because: string): void {
-    requireAbility(this.broker.name, this.capabilities, { ability, agentId: this.settings.agentId, channel, because });
+    requireAbility(this.broker.name, this.capabilities, {
+      ability,
+      agentId: this.settings.agentId,
+      channel,
+      because,
+    });
   }
+}
+
+async function hold(payload: unknown, maxDepth: number): Promise<unknown> {
+  const { body } = encodePayload(payload, maxDepth);
+  return payload instanceof Uint8Array ? body : decodeJson(body, maxDepth);
 }
 
 /** What a call gets that comes before start() or after stop(). */
 export function notRunning(agentId: string): HeraldError {
-  return new HeraldError("CLOSED", `The service of agent '${agentId}' is not running: await start() first, and call nothing after stop().`, {
-    details: { agentId },
-  });
+  return new HeraldError(
+    "CLOSED",
+    `The service of agent '${agentId}' is not running: await start() first, and call nothing after stop().`,
+    {
+      details: { agentId },
+    },
+  );
 }

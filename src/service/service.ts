@@ -1,16 +1,20 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { BrokerReport, ChannelReport } from "../core/broker.ts";
-import { toHeraldError, type HeraldError } from "../core/errors.ts";
-import { createId } from "../core/ids.ts";
+import { toHeraldError } from "../core/errors.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import type { Handler, Middleware } from "../core/middleware.ts";
-import { agentChannel, BROADCAST_CHANNEL, commandChannel } from "../core/names.ts";
+import { agentChannel, BROADCAST_CHANNEL, checkAgentId, commandChannel } from "../core/names.ts";
+import { checkChannel, checkPattern } from "../core/pattern.ts";
 import type { DeadLetters } from "../delivery/dead-letters.ts";
 import { Metrics, type MetricsSnapshot } from "../observability/metrics.ts";
-import { answering, Requester, type RequestOptions } from "../patterns/request-reply.ts";
+import { answering, type Requester, type RequestOptions } from "../patterns/request-reply.ts";
+import { compose } from "../routing/compose.ts";
+import { createRequester, replyTo } from "./asking.ts";
+import { publishEach, type BatchMessage, type BatchResult } from "./batch.ts";
 import type { ChannelDefinition } from "./channel-definition.ts";
 import { bindManifest } from "./bind.ts";
-import { channelStats, pendingOf, type ChannelStats, type ConsumerLag } from "./stats.ts";
+import { checkFunction } from "./check-options.ts";
+import { channelStats, lagOf, pendingOf, type ChannelStats, type ConsumerLag } from "./stats.ts";
 import { Commands, type CommandHandler } from "./commands.ts";
 import { consumeFrom, type Consumed } from "./consume.ts";
 import { judge, type Health } from "./health.ts";
@@ -23,16 +27,6 @@ import { Subscriptions } from "./subscriptions.ts";
 
 /** A channel name, or a definition that knows the type of its payloads. */
 export type ChannelRef<T> = string | ChannelDefinition<T>;
-
-/** One message of a batch. */
-export interface BatchMessage {
-  readonly channel: string;
-  readonly payload: unknown;
-  readonly options?: PublishOptions;
-}
-
-/** What became of one message of a batch, in its place. */
-export type BatchResult = { readonly ok: true; readonly id: string } | { readonly ok: false; readonly error: HeraldError };
 
 /** A subscription that is asked for, by the program or by the manifest. */
 interface Wanted {
@@ -47,12 +41,15 @@ const NO_OPTIONS: PublishOptions = Object.freeze({});
 
 /**
  * One agent's connection to the others: publishes, subscribes, commands, requests, dead letters and figures, over any
- * broker. Everything but the constructor and `use` needs `start()` first and rejects with `CLOSED` otherwise.
+ * broker. Everything but `use`, `getMetrics`, `getHealth` and `listSubscriptions` needs `start()` first and rejects with
+ * `CLOSED` otherwise.
  */
 export class MessagingService implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #middlewares: Middleware[] = [];
-  readonly #subscriptions = new Subscriptions();
+  #subscriptions = new Subscriptions();
+  /** The reply channel's: while handlers are drained, what they asked for must still arrive. */
+  #replies = new Subscriptions();
   readonly #commands: Commands;
   #runtime: Runtime | undefined;
   #requester: Requester | undefined;
@@ -118,7 +115,11 @@ export class MessagingService implements AsyncDisposable {
    * `FORBIDDEN` (not declared), `INVALID_CHANNEL`, `INVALID_ARGUMENT`, `UNSERIALIZABLE`, `DEPTH_LIMIT`, `UNSAFE_PAYLOAD`,
    * `MESSAGE_TOO_LARGE`, `HEADERS_TOO_LARGE`, `HOP_LIMIT`, `OVERLOADED`, `TIMEOUT` (outcome unknown), `CLOSED`.
    */
-  publish<T = unknown>(channel: ChannelRef<T>, payload: NoInfer<T>, options: PublishOptions = NO_OPTIONS): Promise<string> {
+  publish<T = unknown>(
+    channel: ChannelRef<T>,
+    payload: NoInfer<T>,
+    options: PublishOptions = NO_OPTIONS,
+  ): Promise<string> {
     try {
       return this.#running().publish(nameOf(channel), payload, options);
     } catch (error) {
@@ -128,17 +129,16 @@ export class MessagingService implements AsyncDisposable {
 
   /** Publishes many; never rejects for one of them: each has its result in its place. */
   publishBatch(messages: readonly BatchMessage[]): Promise<readonly BatchResult[]> {
-    const results = messages.map(({ channel, payload, options }) =>
-      this.publish(channel, payload, options).then(
-        (id): BatchResult => ({ ok: true, id }),
-        (error: unknown): BatchResult => ({ ok: false, error: toHeraldError(error) }),
-      ),
-    );
-    return Promise.all(results);
+    return publishEach(messages, (channel, payload, options) => this.publish(channel, payload, options));
   }
 
   /** Publishes to one agent's own channel, `agent-<agentId>`. */
-  publishToAgent(agentId: string, payload: unknown, options: PublishOptions = NO_OPTIONS): Promise<string> {
+  async publishToAgent(
+    agentId: string,
+    payload: unknown,
+    options: PublishOptions = NO_OPTIONS,
+  ): Promise<string> {
+    checkAgentId(agentId);
     return this.publish(agentChannel(agentId), payload, { to: agentId, ...options });
   }
 
@@ -152,62 +152,102 @@ export class MessagingService implements AsyncDisposable {
    * where one is wanted), a throw means again by the retry policy. Rejects with `INVALID_CHANNEL`, `INVALID_ARGUMENT`,
    * `UNSAFE_SCHEMA`, `UNSUPPORTED`, `CANCELLED`.
    */
-  async subscribe<T = unknown>(channel: ChannelRef<T>, handler: Handler<T>, options: SubscribeOptions = {}): Promise<SubscriptionHandle> {
-    const schema = typeof channel === "string" ? undefined : channel.schema;
+  async subscribe<T = unknown>(
+    channel: ChannelRef<T>,
+    handler: Handler<T>,
+    options: SubscribeOptions = {},
+  ): Promise<SubscriptionHandle> {
     const pattern = nameOf(channel);
-    return this.#listen({ pattern, handler: handler as Handler, options: { ...(schema === undefined ? {} : { schema }), ...options } });
+    const schema = typeof channel === "string" ? undefined : channel.schema;
+    return this.#listen({
+      pattern,
+      handler: handler as Handler,
+      options: { ...(schema === undefined ? {} : { schema }), ...options },
+    });
   }
 
   /** By id, by what subscribe() resolved to, or every subscription of a channel. `NOT_FOUND` when there is none. */
-  unsubscribe(which: string | SubscriptionHandle): Promise<void> {
+  async unsubscribe(which: string | SubscriptionHandle): Promise<void> {
+    this.#running();
     return this.#subscriptions.unsubscribe(which);
   }
 
   /** Messages one by one, for `for await`; each is settled with `ack()` or `nack()`. Ending the loop unsubscribes. */
-  consume<T = unknown>(channel: ChannelRef<T>, options: SubscribeOptions = {}): AsyncGenerator<Consumed<T>, void, undefined> {
+  consume<T = unknown>(
+    channel: ChannelRef<T>,
+    options: SubscribeOptions = {},
+  ): AsyncGenerator<Consumed<T>, void, undefined> {
     return consumeFrom<T>((handler) => this.subscribe(channel, handler, { ...options, ack: "manual" }));
   }
 
   /** Answers a command of this agent; the manifest's schemas check input and output. `ALREADY_EXISTS`, `INVALID_ARGUMENT`. */
-  async registerCommandHandler<Input = unknown, Output = unknown>(name: string, handler: CommandHandler<Input, Output>): Promise<void> {
+  async registerCommandHandler<Input = unknown, Output = unknown>(
+    name: string,
+    handler: CommandHandler<Input, Output>,
+  ): Promise<void> {
     this.#running();
     this.#commands.register(name, handler);
-    await (this.#commanding ??= this.#listen({
+    // What the handler returns settles a command, whatever the manifest says of acknowledgment.
+    this.#commanding ??= this.#listen({
       pattern: this.#commands.pattern,
       handler: this.#commands.handle,
-      options: { group: this.agentId },
-    }));
+      options: { ack: "auto" },
+    });
+    try {
+      await this.#commanding;
+    } catch (error) {
+      this.#commands.forget(name);
+      this.#commanding = undefined;
+      throw error;
+    }
   }
 
   /**
    * Sends a command to an agent and resolves with its answer. Rejects with RequestTimeoutError, NoResponderError, or
    * CommandError whose `code` is the responder's (`NOT_FOUND` for a command it does not have).
    */
-  sendCommand<Output = unknown>(agentId: string, command: string, input: unknown, options: RequestOptions = {}): Promise<Output> {
-    return this.request(commandChannel(agentId, command), input, { type: "command", to: agentId, ...options });
-  }
-
-  /** Publishes and resolves with the payload of the first reply. Rejects as {@link sendCommand} does. */
-  request<Output = unknown>(channel: string, payload: unknown, options: RequestOptions = {}): Promise<Output> {
-    if (this.#runtime === undefined) return Promise.reject(notRunning(this.agentId));
-    this.#requester ??= this.#createRequester();
-    return this.#requester.request(channel, payload, options) as Promise<Output>;
-  }
-
-  /** Answers a message by hand, for handlers that do not return their reply. `INVALID_ARGUMENT` when it wants none. */
-  reply(message: Message, payload: unknown, headers?: Readonly<Record<string, string>>): Promise<string> {
-    const { replyTo, correlationId } = message.metadata;
-    return this.publish(replyTo ?? "", payload, {
-      type: "reply",
-      to: message.source,
-      causationId: message.id,
-      ...(correlationId === undefined ? {} : { correlationId }),
-      ...(headers === undefined ? {} : { headers }),
+  async sendCommand<Output = unknown>(
+    agentId: string,
+    command: string,
+    input: unknown,
+    options: RequestOptions = {},
+  ): Promise<Output> {
+    checkAgentId(agentId);
+    return this.request(commandChannel(agentId, command), input, {
+      type: "command",
+      to: agentId,
+      ...options,
     });
   }
 
-  /** Adds a middleware around every handler that is subscribed after this call, the first added outermost. */
+  /** Publishes and resolves with the payload of the first reply. Rejects as {@link sendCommand} does. */
+  request<Output = unknown>(
+    channel: string,
+    payload: unknown,
+    options: RequestOptions = {},
+  ): Promise<Output> {
+    try {
+      this.#running();
+      this.#requester ??= createRequester(() => this.#running(), this.#replies);
+      return this.#requester.request(nameOf(channel), payload, options) as Promise<Output>;
+    } catch (error) {
+      return Promise.reject(toHeraldError(error));
+    }
+  }
+
+  /** Answers a message by hand, for handlers that do not return their reply. `INVALID_ARGUMENT` when it wants none. */
+  async reply(
+    message: Message,
+    payload: unknown,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<string> {
+    const { channel, options } = replyTo(message, headers);
+    return this.publish(channel, payload, options);
+  }
+
+  /** Adds a middleware around every handler that is subscribed after this call, the first added outermost. Throws `INVALID_ARGUMENT`. */
   use(middleware: Middleware): this {
+    checkFunction("middleware", middleware);
     this.#middlewares.push(middleware);
     return this;
   }
@@ -221,8 +261,14 @@ export class MessagingService implements AsyncDisposable {
   async getHealth(): Promise<Health> {
     const { clock, stalledAfterMs } = this.#settings;
     const runtime = this.#runtime;
-    const report: BrokerReport = runtime === undefined ? { state: "down", channels: [], dropped: 0 } : await runtime.broker.inspect();
-    const since = Math.max(this.#metrics.lastHandledAt, runtime?.startedAt ?? 0);
+    const report: BrokerReport =
+      runtime === undefined ? { state: "down", channels: [], dropped: 0 } : await runtime.broker.inspect();
+    // Quiet hours are no stall: what waits now may have come a moment ago.
+    const since = Math.max(
+      this.#metrics.lastHandledAt,
+      runtime?.startedAt ?? 0,
+      this.#subscriptions.busySince,
+    );
     return judge({
       report,
       pending: pendingOf(report, this.#subscriptions.list()),
@@ -237,15 +283,19 @@ export class MessagingService implements AsyncDisposable {
   /** What was published on and consumed from a channel by this service, and what waits there. */
   async getChannelStats(channel: string): Promise<ChannelStats> {
     const report = await this.#running().broker.inspect({ channels: [channel] });
-    return channelStats(channel, { report, metrics: this.#metrics, subscriptions: this.#subscriptions.list() });
+    return channelStats(channel, {
+      report,
+      metrics: this.#metrics,
+      subscriptions: this.#subscriptions.list(),
+    });
   }
 
   /** Lag of every group on every channel of the broker; of one group or channel when asked. */
-  async getConsumerLag(filter: { readonly group?: string; readonly channel?: string } = {}): Promise<readonly ConsumerLag[]> {
+  async getConsumerLag(
+    filter: { readonly group?: string; readonly channel?: string } = {},
+  ): Promise<readonly ConsumerLag[]> {
     const query = filter.channel === undefined ? {} : { channels: [filter.channel] };
-    const { channels } = await this.#running().broker.inspect(query);
-    const rows = channels.flatMap((report: ChannelReport) => report.groups.map((group) => ({ channel: report.channel, ...group })));
-    return rows.filter((row) => filter.group === undefined || row.group === filter.group);
+    return lagOf(await this.#running().broker.inspect(query), filter.group);
   }
 
   /** Every channel that the broker knows, with depth and groups. */
@@ -260,14 +310,16 @@ export class MessagingService implements AsyncDisposable {
 
   async #start(stopping: Promise<unknown> | undefined): Promise<void> {
     await stopping;
-    const lease = await leaseBroker(this.#settings.broker);
+    const lease = await leaseBroker(this.#settings.broker());
     const runtime = new Runtime(this.#settings, lease, this.#metrics);
     this.#runtime = runtime;
     try {
       const { deadLetterChannel, deadLetterRetentionMs } = this.#settings;
-      if (deadLetterChannel !== undefined) await runtime.broker.admin?.declare(deadLetterChannel, { retentionMs: deadLetterRetentionMs });
+      if (deadLetterChannel !== undefined)
+        await runtime.broker.admin?.declare(deadLetterChannel, { retentionMs: deadLetterRetentionMs });
       await bindManifest(this.#settings, {
-        subscribe: (declared, handler) => this.#listen({ pattern: declared.channel, handler, options: {}, declared }),
+        subscribe: (declared, handler) =>
+          this.#listen({ pattern: declared.channel, handler, options: {}, declared }),
         registerCommandHandler: (name, handler) => this.registerCommandHandler(name, handler),
       });
     } catch (error) {
@@ -287,10 +339,14 @@ export class MessagingService implements AsyncDisposable {
   async #shutDown(runtime: Runtime, graceMs: number): Promise<number> {
     const abandoned = await this.#subscriptions.drain(graceMs);
     this.#requester?.close();
+    await this.#replies.drain(0);
     await runtime.publisher.close();
     this.#runtime = undefined;
     this.#requester = undefined;
+    this.#subscriptions = new Subscriptions();
+    this.#replies = new Subscriptions();
     this.#commanding = undefined;
+    this.#commands.forget();
     await runtime.lease.release({ keepOpen: !this.#settings.closeBroker });
     return abandoned;
   }
@@ -299,36 +355,18 @@ export class MessagingService implements AsyncDisposable {
   #listen(wanted: Wanted): Promise<SubscriptionHandle> {
     const { pattern, handler, options } = wanted;
     const runtime = this.#running();
-    const declared = wanted.declared ?? this.#settings.messaging.subscribes.find((candidate) => candidate.channel === pattern);
-    const { schema, filter, maxConcurrency } = declared ?? {};
-    const fromManifest: SubscribeOptions = {
-      ...(schema === undefined ? {} : { schema }),
-      ...(filter === undefined ? {} : { filter }),
-      ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
-    };
+    checkPattern(pattern);
+    checkFunction("handler", handler);
+    const declared =
+      wanted.declared ??
+      this.#settings.messaging.subscribes.find((candidate) => candidate.channel === pattern);
     return this.#subscriptions.add(runtime, {
       pattern,
-      handler: answering(handler, (message, payload, headers) => this.reply(message, payload, headers)),
-      middlewares: [...this.#middlewares],
-      options: { ...fromManifest, ...options },
-    });
-  }
-
-  #createRequester(): Requester {
-    const replyChannel = `reply.${this.agentId}.${createId()}`;
-    return new Requester({
-      clock: this.#settings.clock,
-      replyChannel,
-      publish: (channel, payload, options) => this.#running().send(channel, payload, options),
-      listen: async (onReply) => {
-        await this.#subscriptions.add(this.#running(), {
-          pattern: replyChannel,
-          handler: onReply,
-          middlewares: [],
-          options: { group: null, guarantee: "at-least-once", retry: { maxAttempts: 1 }, prefetch: 1000, ack: "auto" },
-        });
-      },
-      onLate: () => this.#metrics.lateReply(),
+      // What a middleware makes of the result, or throws, is for whoever asked as well.
+      handler: answering(compose(this.#middlewares, handler), (message, payload, headers) =>
+        this.reply(message, payload, headers),
+      ),
+      options: { ...declaredOptions(declared), ...options },
     });
   }
 
@@ -339,5 +377,17 @@ export class MessagingService implements AsyncDisposable {
 }
 
 function nameOf(channel: ChannelRef<never> | ChannelRef<unknown>): string {
-  return typeof channel === "string" ? channel : channel.channel;
+  const name: unknown = typeof channel === "object" && channel !== null ? channel.channel : channel;
+  // The rest of the name's check comes later, and once a name.
+  if (typeof name !== "string") checkChannel(name);
+  return name;
+}
+
+function declaredOptions(declared: SubscribedChannel | undefined): SubscribeOptions {
+  const { schema, filter, maxConcurrency } = declared ?? {};
+  return {
+    ...(schema === undefined ? {} : { schema }),
+    ...(filter === undefined ? {} : { filter }),
+    ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
+  };
 }

@@ -1,14 +1,14 @@
-import type { Broker } from "../core/broker.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
 import { HeraldError } from "../core/errors.ts";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.ts";
 import { silentLogger, type Logger } from "../core/logger.ts";
 import { checkAgentId, deadLetterChannel } from "../core/names.ts";
-import { checkChannel } from "../core/pattern.ts";
+import { isChannelName } from "../core/pattern.ts";
 import type { Inbox } from "../core/store.ts";
-import type { RetryOptions } from "../delivery/retry.ts";
+import { retryPolicy, type RetryOptions } from "../delivery/retry.ts";
 import { MemoryInbox } from "../stores/memory-inbox.ts";
-import { brokerOf } from "./broker-url.ts";
+import { brokerSource, type BrokerSource } from "./broker-url.ts";
+import { aboveZero, notNegative, whole, withMethods, wrongOption } from "./check-options.ts";
 import { parseMessaging } from "./manifest/parse-messaging.ts";
 import type { MessagingSpec } from "./manifest/model.ts";
 import { DeliveryGuarantee, type AnyHandler, type MessagingServiceOptions } from "./options.ts";
@@ -19,7 +19,7 @@ export interface Settings {
   readonly agentName: string;
   readonly messaging: MessagingSpec;
   readonly handlers: Readonly<Record<string, AnyHandler>> | undefined;
-  readonly broker: Broker;
+  readonly broker: BrokerSource;
   readonly closeBroker: boolean;
   readonly guarantee: DeliveryGuarantee;
   readonly retry: RetryOptions;
@@ -52,77 +52,106 @@ const DEFAULTS = {
   maxPendingPublishes: 100_000,
   gracePeriodMs: 10_000,
   stalledAfterMs: 90_000,
-} as const;
+};
 
 /** Checks the options and fills in what the manifest and the defaults say. Throws `INVALID_ARGUMENT` or `INVALID_MANIFEST`, naming the field. */
 export function settingsOf(options: MessagingServiceOptions): Settings {
-  checkAgentId(options.agentId);
+  checkAgentId((options as MessagingServiceOptions | undefined)?.agentId);
   const messaging = parseMessaging(options.messaging ?? {});
   const { reliability } = messaging;
-  const clock = options.clock ?? systemClock;
-  const numbers = Object.fromEntries(
-    Object.entries(DEFAULTS).map(([name, value]) => [name, positive(name, options[name as keyof typeof DEFAULTS] ?? value)]),
-  ) as Record<keyof typeof DEFAULTS, number>;
-  const acknowledgmentMs = reliability.acknowledgment?.timeoutSeconds;
-  if (options.handlerTimeoutMs === undefined && acknowledgmentMs !== undefined) numbers.handlerTimeoutMs = acknowledgmentMs * 1000;
+  const clock = withMethods("clock", options.clock ?? systemClock, ["now", "monotonic", "setTimer"]);
   return {
     agentId: options.agentId,
     agentName: options.agentName ?? options.agentId,
     messaging,
     handlers: options.handlers,
-    broker: brokerOf(options.broker),
+    broker: brokerSource(options.broker, clock),
     closeBroker: options.closeBroker ?? true,
-    guarantee: guaranteeOf(options.defaultDeliveryGuarantee ?? reliability.deliveryGuarantee),
-    retry: { ...reliability.retry, ...options.retry },
+    guarantee: guaranteeOf(
+      options.defaultDeliveryGuarantee ?? reliability.deliveryGuarantee,
+      "defaultDeliveryGuarantee",
+    ),
+    retry: retryOf({ ...reliability.retry, ...options.retry }),
     ...deadLettersOf(options, messaging),
-    inbox: options.inbox ?? new MemoryInbox({ clock }),
+    inbox: withMethods("inbox", options.inbox ?? new MemoryInbox({ clock }), ["claim", "commit", "abandon"]),
     manualAck: reliability.acknowledgment?.mode === "manual",
     ...orderOf(options, messaging),
-    ...numbers,
+    ...numbersOf(options, messaging),
     strict: options.strict ?? true,
-    limits: { ...DEFAULT_LIMITS, ...options.limits },
+    limits: limitsOf(options.limits),
     clock,
-    logger: options.logger ?? silentLogger,
+    logger: withMethods("logger", options.logger ?? silentLogger, ["debug", "info", "warn", "error"]),
   };
 }
 
-/** A delivery guarantee by its name. */
-export function guaranteeOf(name: string | undefined): DeliveryGuarantee {
-  const known = Object.values(DeliveryGuarantee).find((value) => value === (name ?? DeliveryGuarantee.AT_LEAST_ONCE));
-  if (known !== undefined) return known;
-  throw wrong("guarantee", `one of ${Object.values(DeliveryGuarantee).join(", ")}, not '${name}'`);
+function numbersOf(options: MessagingServiceOptions, { reliability }: MessagingSpec): typeof DEFAULTS {
+  const { timeoutSeconds } = reliability.acknowledgment ?? {};
+  const fromManifest = timeoutSeconds === undefined ? {} : { handlerTimeoutMs: timeoutSeconds * 1000 };
+  const defaults: Record<string, number> = { ...DEFAULTS, ...fromManifest };
+  const given = options as unknown as Readonly<Record<string, number | undefined>>;
+  const numbers = Object.entries(defaults).map(([name, value]) => {
+    const check = name === "maxConcurrency" || name === "prefetch" ? whole : aboveZero;
+    return [name, check(name, given[name] ?? value)] as const;
+  });
+  return Object.fromEntries(numbers) as typeof DEFAULTS;
 }
 
-function deadLettersOf(options: MessagingServiceOptions, messaging: MessagingSpec): Pick<Settings, "deadLetterChannel" | "deadLetterRetentionMs"> {
-  const { enabled = true, channel = deadLetterChannel(options.agentId), retentionDays = 7 } = { ...messaging.reliability.dlq, ...options.dlq };
-  checkChannel(channel);
+function limitsOf(given: Partial<Limits> = {}): Limits {
+  const limits = { ...DEFAULT_LIMITS, ...given };
+  for (const [name, value] of Object.entries(limits)) notNegative(`limits.${name}`, value);
+  return limits;
+}
+
+/** The policy is made again for every subscription; what cannot be one is refused here. */
+function retryOf(retry: RetryOptions): RetryOptions {
+  retryPolicy(retry);
+  return retry;
+}
+
+/** A delivery guarantee by its name; throws `INVALID_ARGUMENT` naming the field. */
+export function guaranteeOf(name: string | undefined, field: string): DeliveryGuarantee {
+  const known = Object.values(DeliveryGuarantee).find(
+    (value) => value === (name ?? DeliveryGuarantee.AT_LEAST_ONCE),
+  );
+  if (known !== undefined) return known;
+  throw wrongOption(field, `one of ${Object.values(DeliveryGuarantee).join(", ")}`, name);
+}
+
+function deadLettersOf(
+  options: MessagingServiceOptions,
+  messaging: MessagingSpec,
+): Pick<Settings, "deadLetterChannel" | "deadLetterRetentionMs"> {
+  const {
+    enabled = true,
+    channel = deadLetterChannel(options.agentId),
+    retentionDays = 7,
+  } = { ...messaging.reliability.dlq, ...options.dlq };
+  if (!isChannelName(channel)) throw wrongOption("dlq.channel", "a channel name", channel);
   return {
     deadLetterChannel: enabled ? channel : undefined,
-    deadLetterRetentionMs: positive("dlq.retentionDays", retentionDays) * DAY_MS,
+    deadLetterRetentionMs: aboveZero("dlq.retentionDays", retentionDays) * DAY_MS,
   };
 }
 
 /** An order over a source or a channel is an order per key, with the source or the channel as the key. */
-function orderOf(options: MessagingServiceOptions, messaging: MessagingSpec): Pick<Settings, "ordering" | "defaultKey"> {
+function orderOf(
+  options: MessagingServiceOptions,
+  messaging: MessagingSpec,
+): Pick<Settings, "ordering" | "defaultKey"> {
   switch (messaging.reliability.ordering?.guarantee) {
     case "per-source":
       return { ordering: "strict", defaultKey: () => options.agentId };
     case "per-channel":
       return { ordering: "strict", defaultKey: (channel) => channel };
     case "global":
-      throw new HeraldError("UNSUPPORTED", "ordering.guarantee 'global' is an order over all channels, which no broker here keeps: use per-channel or per-source.", {
-        details: { field: "reliability.ordering.guarantee" },
-      });
+      throw new HeraldError(
+        "UNSUPPORTED",
+        "ordering.guarantee 'global' is an order over all channels, which no broker here keeps: use per-channel or per-source.",
+        {
+          details: { field: "reliability.ordering.guarantee" },
+        },
+      );
     default:
       return { ordering: "relaxed", defaultKey: undefined };
   }
-}
-
-function positive(field: string, value: number): number {
-  if (typeof value === "number" && value > 0) return value;
-  throw wrong(field, `a number above 0, not ${JSON.stringify(value)}`);
-}
-
-function wrong(field: string, expected: string): HeraldError {
-  return new HeraldError("INVALID_ARGUMENT", `${field} must be ${expected}.`, { details: { field } });
 }

@@ -9,6 +9,7 @@ const shared = new WeakMap<Broker, Shared>();
 
 /** One service's use of a broker that others may use as well. */
 export interface BrokerLease {
+  readonly broker: Broker;
   readonly capabilities: Capabilities;
   /** The last to release closes the broker, unless it is to be kept open. */
   release(options: { readonly keepOpen: boolean }): Promise<void>;
@@ -21,7 +22,7 @@ export async function leaseBroker(broker: Broker): Promise<BrokerLease> {
   entry.users++;
   try {
     const capabilities = await entry.opened;
-    return { capabilities, release: ({ keepOpen }) => release(broker, entry, keepOpen) };
+    return { broker, capabilities, release: ({ keepOpen }) => release(broker, entry, keepOpen) };
   } catch (error) {
     entry.users--;
     shared.delete(broker);

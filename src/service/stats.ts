@@ -34,10 +34,14 @@ export interface StatsSources {
 }
 
 /** The figures of one channel; zeros for one that nothing happened on. */
-export function channelStats(channel: string, { report, metrics, subscriptions }: StatsSources): ChannelStats {
+export function channelStats(
+  channel: string,
+  { report, metrics, subscriptions }: StatsSources,
+): ChannelStats {
   const counters = metrics.channelMetrics(channel);
   const groups = metrics.groupMetrics(channel);
-  const sum = (key: "handled" | "failed" | "deadLettered"): number => groups.reduce((total, group) => total + group[key], 0);
+  const sum = (key: "handled" | "failed" | "deadLettered"): number =>
+    groups.reduce((total, group) => total + group[key], 0);
   const waiting = report.channels.flatMap((found) => found.groups.map((group) => group.lag ?? 0));
   return {
     channel,
@@ -56,9 +60,17 @@ export function pendingOf(report: BrokerReport, subscriptions: readonly Subscrip
   let pending = 0;
   for (const { channel, groups } of report.channels) {
     for (const { group, lag } of groups) {
-      const ours = subscriptions.some((subscription) => subscription.group === group && matchPattern(subscription.channel, channel));
+      const ours = subscriptions.some(
+        (subscription) => subscription.group === group && matchPattern(subscription.channel, channel),
+      );
       if (ours) pending += lag ?? 0;
     }
   }
   return pending;
+}
+
+/** The lag of every group in a report, or of the one that is named. */
+export function lagOf(report: BrokerReport, group: string | undefined): readonly ConsumerLag[] {
+  const rows = report.channels.flatMap(({ channel, groups }) => groups.map((one) => ({ channel, ...one })));
+  return rows.filter((row) => group === undefined || row.group === group);
 }

@@ -4,7 +4,7 @@ import { isWildcard, matchPattern } from "../core/pattern.ts";
 import type { Consumer } from "../delivery/consumer.ts";
 import { listen } from "./listener.ts";
 import type { Listening, SubscriptionHandle } from "./options.ts";
-import type { Runtime } from "./runtime.ts";
+import { notRunning, type Runtime } from "./runtime.ts";
 
 interface Standing {
   readonly handle: SubscriptionHandle;
@@ -15,12 +15,13 @@ interface Standing {
   readonly consumer: Consumer | undefined;
 }
 
-/** The subscriptions of one service. */
+/** The subscriptions of one run of a service. */
 export class Subscriptions {
   readonly #standing = new Map<string, Standing>();
   /** Patterns read under the agent's own group: exact ones, and those with wildcards. */
   readonly #exact = new Set<string>();
   readonly #wildcards = new Set<string>();
+  #draining = false;
 
   get size(): number {
     return this.#standing.size;
@@ -30,16 +31,35 @@ export class Subscriptions {
     return [...this.#standing.values()].map(({ handle }) => handle);
   }
 
+  /** Monotonic milliseconds when one of them last got something to do after it had had nothing. */
+  get busySince(): number {
+    return [...this.#standing.values()].reduce(
+      (latest, { consumer }) => Math.max(latest, consumer?.busySince ?? -Infinity),
+      -Infinity,
+    );
+  }
+
   /** Starts one. Its group: as asked, else the agent's id, so that replicas share and different agents each get a copy. */
   async add(runtime: Runtime, listening: Listening): Promise<SubscriptionHandle> {
     const { pattern, options } = listening;
-    const group = options.group === undefined ? this.#ownGroup(runtime.settings.agentId, pattern) : options.group;
+    if (this.#draining) throw notRunning(runtime.settings.agentId);
+    const { signal } = options;
+    const hasFired = (): boolean => signal?.aborted === true;
+    if (hasFired()) throw cancelled(pattern);
+    const group =
+      options.group === undefined ? this.#ownGroup(runtime.settings.agentId, pattern) : options.group;
     const id = createId();
     let leaving: Promise<void> | undefined;
     const unsubscribe = (): Promise<void> => (leaving ??= this.#remove(id, runtime.settings.gracePeriodMs));
     const ending = new AbortController();
-    const handle = { id, channel: pattern, group, signal: ending.signal, unsubscribe, [Symbol.asyncDispose]: unsubscribe };
-    if (options.signal?.aborted === true) throw new HeraldError("CANCELLED", `The signal for '${pattern}' had fired before it was subscribed.`);
+    const handle = {
+      id,
+      channel: pattern,
+      group,
+      signal: ending.signal,
+      unsubscribe,
+      [Symbol.asyncDispose]: unsubscribe,
+    };
     // Taken before the broker answers, so that two calls at once do not choose one group.
     const own = group === runtime.settings.agentId;
     this.#standing.set(id, { handle, ending, own, consumer: undefined });
@@ -52,7 +72,12 @@ export class Subscriptions {
       this.#forget(id);
       throw error;
     }
-    options.signal?.addEventListener("abort", () => void unsubscribe(), { once: true });
+    // It may have fired while the broker was asked.
+    if (hasFired()) {
+      await unsubscribe();
+      throw cancelled(pattern);
+    }
+    signal?.addEventListener("abort", () => void unsubscribe(), { once: true, signal: ending.signal });
     return handle;
   }
 
@@ -61,19 +86,25 @@ export class Subscriptions {
     const id = typeof which === "string" ? which : which.id;
     const handles = this.list().filter((handle) => handle.id === id || handle.channel === id);
     if (handles.length === 0) {
-      throw new HeraldError("NOT_FOUND", `There is no subscription '${id}': give its id, its channel, or what subscribe() resolved to.`);
+      throw new HeraldError(
+        "NOT_FOUND",
+        `There is no subscription '${id}': give its id, its channel, or what subscribe() resolved to.`,
+      );
     }
     await Promise.all(handles.map((handle) => handle.unsubscribe()));
   }
 
-  /** Drains all of them; resolves to how many handlers had to be aborted. */
+  /** Drains all of them, and takes no more; resolves to how many handlers had to be aborted. */
   async drain(graceMs: number): Promise<number> {
+    this.#draining = true;
     const standing = [...this.#standing.values()];
     this.#standing.clear();
     this.#exact.clear();
     this.#wildcards.clear();
     for (const { ending } of standing) ending.abort();
-    const abandoned = await Promise.all(standing.map(({ consumer }) => consumer?.drain(graceMs) ?? Promise.resolve(0)));
+    const abandoned = await Promise.all(
+      standing.map(({ consumer }) => consumer?.drain(graceMs) ?? Promise.resolve(0)),
+    );
     return abandoned.reduce((sum, count) => sum + count, 0);
   }
 
@@ -107,6 +138,12 @@ export class Subscriptions {
     if (isWildcard(pattern)) for (const other of this.#exact) if (matchPattern(pattern, other)) return true;
     return false;
   }
+}
+
+function cancelled(pattern: string): HeraldError {
+  return new HeraldError("CANCELLED", `The signal for '${pattern}' had fired before it was subscribed.`, {
+    details: { channel: pattern },
+  });
 }
 
 /** Can one channel match both? Errs on the side of yes where two wildcards meet. */
