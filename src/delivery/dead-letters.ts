@@ -2,7 +2,6 @@ import { decodePayload } from "../codec/payload.ts";
 import { toMessage } from "../codec/message.ts";
 import type { Broker, BrokerAdmin, StoredEnvelope } from "../core/broker.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Failure } from "../core/delivery.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { HeraldError } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
