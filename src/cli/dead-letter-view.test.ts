@@ -40,7 +40,7 @@ describe("deadLetterPage", () => {
       "kept on   dlq.packer at 4",
       "code      MALFORMED",
       "attempts  1, sent back 2 times before",
-      "  1970-01-01T00:00:00.000Z  attempt 1  MALFORMED",
+      "  1970-01-01T00:00:00.000Z attempt 1 MALFORMED",
       "    The body is not JSON \\u{9b}2J",
       "header    x-redrive-count: 2",
       "payload   1 byte that cannot be decoded",

@@ -2,7 +2,7 @@ import { isoTime } from "../core/clock.ts";
 import type { InProcessAgents } from "./agents.ts";
 import type { Output } from "./output.ts";
 import { table, type Column } from "./table.ts";
-import { count, cut, jsonText, printable } from "./text.ts";
+import { count, jsonText, printable, wrap } from "./text.ts";
 
 /** One dead letter, as the service lists it. */
 export type DeadLetter = Awaited<ReturnType<InProcessAgents["operator"]["deadLetters"]["list"]>>[number];
@@ -53,29 +53,26 @@ export function deadLetterTable(entries: readonly DeadLetter[], output: Output):
   return table(columns, entries, output.width);
 }
 
-/** One dead letter in full, for people. */
-export function deadLetterPage(entry: DeadLetter, output: Output): string[] {
-  const field = (name: string, value: string): string =>
-    cut(`${name.padEnd(10)}${printable(value)}`, output.width);
-  const lines = [
-    field("id", entry.id),
-    field(
+/** One dead letter in full, for people: long texts are wrapped, nothing is cut. */
+export function deadLetterPage(entry: DeadLetter, { width }: Output): string[] {
+  const field: Field = (name, value) => wrap(printable(value), width, name.padEnd(10), " ".repeat(10));
+  const before = entry.redriven > 0 ? `, sent back ${count(entry.redriven, "time")} before` : "";
+  return [
+    ...field("id", entry.id),
+    ...field(
       "channel",
       `${entry.channel} (group ${entry.group ?? "none: a broadcast"}, agent ${entry.agentId})`,
     ),
-    field("kept on", `${entry.deadLetterChannel} at ${entry.position}`),
-    field("code", entry.code),
-    field(
-      "attempts",
-      `${entry.attempts}${entry.redriven > 0 ? `, sent back ${count(entry.redriven, "time")} before` : ""}`,
-    ),
+    ...field("kept on", `${entry.deadLetterChannel} at ${entry.position}`),
+    ...field("code", entry.code),
+    ...field("attempts", `${entry.attempts}${before}`),
+    ...entry.failures.flatMap(({ at, attempt, code, message }) => [
+      ...wrap(`${isoTime(at)} attempt ${attempt} ${printable(code)}`, width, "  ", "    "),
+      ...wrap(printable(message), width, "    "),
+    ]),
+    ...Object.entries(entry.headers).flatMap(([name, value]) => field("header", `${name}: ${value}`)),
+    ...payloadLines(entry, field),
   ];
-  for (const failure of entry.failures) {
-    lines.push(cut(`  ${isoTime(failure.at)}  attempt ${failure.attempt}  ${failure.code}`, output.width));
-    lines.push(cut(`    ${printable(failure.message)}`, output.width));
-  }
-  for (const [name, value] of Object.entries(entry.headers)) lines.push(field("header", `${name}: ${value}`));
-  return [...lines, ...payloadLines(entry, field)];
 }
 
 /** Prints what is among the dead letters after agents have run: all for programs, the first of them for people. */
@@ -93,14 +90,13 @@ export async function printDeadLetters({ operator }: InProcessAgents, output: Ou
   if (total > entries.length) output.line(`and ${total - entries.length} more`);
 }
 
-function payloadLines(
-  { message, body }: DeadLetter,
-  field: (name: string, value: string) => string,
-): string[] {
+type Field = (name: string, value: string) => string[];
+
+function payloadLines({ message, body }: DeadLetter, field: Field): string[] {
   const size = count(body.byteLength, "byte");
-  if (message === undefined) return [field("payload", `${size} that cannot be decoded`)];
+  if (message === undefined) return field("payload", `${size} that cannot be decoded`);
   if (message.payload instanceof Uint8Array)
-    return [field("payload", `${size} of ${message.metadata.contentType}`)];
+    return field("payload", `${size} of ${message.metadata.contentType}`);
   return [
     "payload",
     ...jsonText(message.payload, 2)

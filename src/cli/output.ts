@@ -102,6 +102,11 @@ export class Output {
     for (const text of texts) this.line(text);
   }
 
+  /** A sentence for people, in as many lines as it needs. */
+  sentence(text: string): void {
+    this.lines(wrap(printable(text), this.width));
+  }
+
   /** One line of data for programs. */
   json(value: unknown): void {
     this.#write(`${jsonText(value)}\n`);

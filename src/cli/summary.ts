@@ -3,7 +3,6 @@ import type { InProcessAgents } from "./agents.ts";
 import { showDuration } from "./duration.ts";
 import type { Output } from "./output.ts";
 import type { Session } from "./session.ts";
-import { cut } from "./text.ts";
 import type { IdleResult } from "./activity.ts";
 
 /** Prints what happened: a table and a line for people; for programs a line for each channel and one with the sums. */
@@ -16,7 +15,7 @@ export function printSummary(agents: InProcessAgents, output: Output): void {
     return;
   }
   if (account.channels.length > 0) output.lines(accountTable(account, output));
-  output.line(cut(accountLine(account, agents.elapsedMs), output.width));
+  output.sentence(accountLine(account, agents.elapsedMs));
 }
 
 /** Lets the agents settle; says so where they did not within the time, and drains them where the command was interrupted. */

@@ -72,7 +72,7 @@ function print(rows: readonly ChannelRow[], output: Output): void {
     return;
   }
   if (rows.length === 0) {
-    output.line(
+    output.sentence(
       "There is no such channel. A manifest declares them under spec.messaging.publishes and subscribes.",
     );
     return;

@@ -47,7 +47,7 @@ function print(entries: readonly DeadLetter[], detailed: boolean, { output }: Se
     return;
   }
   if (entries.length === 0) {
-    output.line("There is no dead letter.");
+    output.sentence("There is no dead letter.");
     return;
   }
   if (!detailed) {

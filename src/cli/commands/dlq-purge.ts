@@ -29,7 +29,7 @@ export async function purge(command: PurgeCommand, session: Session): Promise<nu
       total += dryRun ? (await deadLetters.stats(one)).total : await deadLetters.purge(one);
     if (output.options.json)
       output.json({ type: "purge", purged: dryRun ? 0 : total, ...(dryRun ? { wouldPurge: total } : {}) });
-    else output.line(`${count(total, "dead letter")} ${dryRun ? "would be purged" : "purged"}.`);
+    else output.sentence(`${count(total, "dead letter")} ${dryRun ? "would be purged" : "purged"}.`);
     return EXIT.done;
   });
 }

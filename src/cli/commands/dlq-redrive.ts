@@ -62,5 +62,5 @@ async function countOf(ids: readonly string[], { operator }: InProcessAgents): P
 
 function say({ output }: Session, json: object, text: string): void {
   if (output.options.json) output.json(json);
-  else output.line(text);
+  else output.sentence(text);
 }

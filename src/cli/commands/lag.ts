@@ -51,7 +51,7 @@ function print(rows: readonly Lag[], output: Output): void {
     return;
   }
   if (rows.length === 0) {
-    output.line("No group reads a channel that holds anything. herald channels lists what there is.");
+    output.sentence("No group reads a channel that holds anything. herald channels lists what there is.");
     return;
   }
   const columns: Column<Lag>[] = [
