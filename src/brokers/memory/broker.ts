@@ -111,7 +111,7 @@ export class MemoryBroker implements Broker {
       results.push(result);
     }
     this.#serve();
-    return isLate ? Promise.all(results) : (results as PublishResult[]);
+    return isLate ? Promise.all(results.map((result) => Promise.resolve(result))) : (results as PublishResult[]);
   }
 
   async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
@@ -215,7 +215,9 @@ export class MemoryBroker implements Broker {
     }
   }
 
-  #store(envelope: Envelope, channel: Channel, dedupe: boolean): PublishResult {
+  #store(published: Envelope, channel: Channel, dedupe: boolean): PublishResult {
+    const isForLong = channel.log.retentionMs !== undefined || published.deliverAt !== undefined;
+    const envelope = isForLong ? withOwnBytes(published) : published;
     const sequence = ++this.#sequence;
     if (dedupe) this.#seen.add(envelope.id, sequence);
     this.#retain(envelope, channel, sequence);
@@ -239,12 +241,8 @@ export class MemoryBroker implements Broker {
     // Only what is kept by age needs to know its age exactly.
     const now = channel.log.retentionMs === undefined ? envelope.time : this.#settings.clock.now();
     channel.log.append(envelope, sequence, now);
-    if (this.#replayBytes <= this.#settings.replayBytes) return;
-    for (const other of this.#topology.channels.values()) {
-      // Dead letters are kept for their time, whatever replay costs.
-      while (other.log.retentionMs === undefined && this.#replayBytes > this.#settings.replayBytes) {
-        if (!other.log.dropOldest()) break;
-      }
+    while (this.#replayBytes > this.#settings.replayBytes) {
+      if (!this.#topology.forgetReplay(channel)) return;
     }
   }
 
@@ -331,10 +329,9 @@ export class MemoryBroker implements Broker {
     if (from === undefined || from === "new") return undefined;
     if (this.#settings.replay === 0) throw noReplay();
     if (from === "earliest") return () => true;
-    if (typeof from === "object" && "time" in from && from.time >= 0) return ({ envelope }) => envelope.time >= from.time;
-    if (typeof from === "object" && "position" in from && POSITION.test(from.position)) {
-      return ({ sequence }) => sequence >= Number(from.position);
-    }
+    const { time, position } = (from ?? {}) as { readonly time?: unknown; readonly position?: unknown };
+    if (typeof time === "number" && time >= 0) return ({ envelope }) => envelope.time >= time;
+    if (typeof position === "string" && POSITION.test(position)) return ({ sequence }) => sequence >= Number(position);
     throw wrongStart(from);
   }
 
@@ -351,6 +348,12 @@ export class MemoryBroker implements Broker {
 function wrongStart(from: unknown): HeraldError {
   const message = `from must be new, earliest, { position } of this memory broker or { time } in epoch milliseconds, not ${showValue(from)}.`;
   return new HeraldError("INVALID_ARGUMENT", message, { details: { field: "from" } });
+}
+
+/** Small bodies share a buffer. One that stays for hours must not keep those alive that were published beside it. */
+function withOwnBytes(envelope: Envelope): Envelope {
+  const { body } = envelope;
+  return body.byteLength === body.buffer.byteLength ? envelope : { ...envelope, body: new Uint8Array(body) };
 }
 
 function noReplay(): HeraldError {

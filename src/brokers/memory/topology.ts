@@ -30,6 +30,8 @@ export class Topology {
   readonly #settings: MemorySettings;
   readonly #onReplay: Account;
   #version = 0;
+  /** Whose turn it is to let go of what it retains. */
+  #turn = this.channels.values();
 
   /** `onReplay` is told of every change of what channels retain for replay. */
   constructor(settings: MemorySettings, onReplay: Account) {
@@ -72,6 +74,21 @@ export class Topology {
   /** Lets go of what channels have kept for long enough. */
   expire(now: number): void {
     for (const { log } of this.#retained) log.expire(now);
+  }
+
+  /**
+   * Lets go of one retained envelope: the oldest of the channel that has just grown, or else of the next channel in turn.
+   * False when none retains any. Dead letters are kept for their time, whatever replay costs.
+   */
+  forgetReplay(grown: Channel): boolean {
+    if (grown.log.retentionMs === undefined && grown.log.length > 1) return grown.log.dropOldest();
+    for (let left = this.channels.size; left >= 0; left--) {
+      const { value: channel, done } = this.#turn.next();
+      // A new round: the names that were emptied in the last one are not looked at again before its end.
+      if (done === true) this.#turn = this.channels.values();
+      else if (channel.log.retentionMs === undefined && channel.log.dropOldest()) return true;
+    }
+    return false;
   }
 
   /** The queues that get what is published on a channel: each broadcast, and each group once. */
