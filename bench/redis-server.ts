@@ -18,7 +18,11 @@ export function hasRedis(): boolean {
 export async function startRedis(): Promise<RunningRedis> {
   const port = await freePort();
   const folder = mkdtempSync(path.join(tmpdir(), "herald-redis-"));
-  const server = spawn("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder], { stdio: "ignore" });
+  const server = spawn(
+    "redis-server",
+    ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder],
+    { stdio: "ignore" },
+  );
   await answering(port);
   return {
     port,

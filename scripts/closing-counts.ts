@@ -14,6 +14,8 @@ export default class ClosingCounts implements Reporter {
       }
     }
     const skipped = counts.skipped === 0 ? "" : `, ${counts.skipped} skipped`;
-    process.on("exit", () => process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed${skipped}\n`));
+    process.on("exit", () =>
+      process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed${skipped}\n`),
+    );
   }
 }

@@ -14,7 +14,11 @@ const lock = createHash("sha256")
   .digest("hex");
 
 function isFresh() {
-  return existsSync(stamp) && readFileSync(stamp, "utf8") === lock && existsSync(path.join(root, "node_modules", ".bin", "node"));
+  return (
+    existsSync(stamp) &&
+    readFileSync(stamp, "utf8") === lock &&
+    existsSync(path.join(root, "node_modules", ".bin", "node"))
+  );
 }
 
 if (!isFresh()) {

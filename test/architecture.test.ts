@@ -62,7 +62,9 @@ function readSources(): Source[] {
 }
 
 function importsOf(text: string): string[] {
-  const statements = text.matchAll(/^\s*(?:import|export)\s[^;]*?from\s+"([^"]+)"|\bimport\("([^"]+)"\)|^import\s+"([^"]+)"/gm);
+  const statements = text.matchAll(
+    /^\s*(?:import|export)\s[^;]*?from\s+"([^"]+)"|\bimport\("([^"]+)"\)|^import\s+"([^"]+)"/gm,
+  );
   return [...statements].map((match) => (match[1] ?? match[2] ?? match[3]) as string);
 }
 
@@ -81,7 +83,9 @@ function packageOf(specifier: string): string {
 
 /** One sentence for each import that breaks a rule. */
 function violations(sources: readonly Source[]): string[] {
-  return sources.flatMap((source) => source.imports.flatMap((specifier) => violationOf(source, specifier) ?? []));
+  return sources.flatMap((source) =>
+    source.imports.flatMap((specifier) => violationOf(source, specifier) ?? []),
+  );
 }
 
 function violationOf(source: Source, specifier: string): string | undefined {
@@ -98,14 +102,20 @@ function violationOf(source: Source, specifier: string): string | undefined {
   if (other === room || room === "(root)") return undefined;
   const allowed = MAY_IMPORT[room];
   if (allowed === undefined) return `${source.file} stands in '${room}', which is not a room.`;
-  if (target === `${other}/index.ts`) return `${source.file} imports ${target}; import the file that holds what you need, not the index.`;
+  if (target === `${other}/index.ts`)
+    return `${source.file} imports ${target}; import the file that holds what you need, not the index.`;
   if (allowed.includes(other)) return undefined;
   return `${source.file} imports '${other}'; ${room} may import only ${allowed.join(", ") || "Node's built-ins"}.`;
 }
 
 /** The files of one import cycle, or undefined. */
 function findCycle(sources: readonly Source[]): string[] | undefined {
-  const graph = new Map(sources.map((source) => [source.file, source.imports.filter((name) => name.startsWith(".")).map((name) => targetOf(source, name))]));
+  const graph = new Map(
+    sources.map((source) => [
+      source.file,
+      source.imports.filter((name) => name.startsWith(".")).map((name) => targetOf(source, name)),
+    ]),
+  );
   const done = new Set<string>();
   const trail: string[] = [];
   const visit = (file: string): string[] | undefined => {
@@ -140,7 +150,9 @@ describe("the rooms", () => {
   });
 
   it("hold no file above 400 lines", () => {
-    const long = sources.filter(({ text }) => text.split("\n").length > MAX_FILE_LINES).map(({ file }) => file);
+    const long = sources
+      .filter(({ text }) => text.split("\n").length > MAX_FILE_LINES)
+      .map(({ file }) => file);
     expect(long).toEqual([]);
   });
 
@@ -154,9 +166,15 @@ describe("the rooms", () => {
     expect(violations([bad("brokers/memory/broker.ts", "../../delivery/consumer.ts")])).toEqual([
       "brokers/memory/broker.ts imports 'delivery'; brokers may import only core.",
     ]);
-    expect(violations([bad("core/ids.ts", "yaml")])).toEqual(["core/ids.ts imports the package 'yaml'; only service may."]);
+    expect(violations([bad("core/ids.ts", "yaml")])).toEqual([
+      "core/ids.ts imports the package 'yaml'; only service may.",
+    ]);
     expect(violations([bad("service/service.ts", "../delivery/index.ts")])).toHaveLength(1);
-    expect(findCycle([bad("core/a.ts", "./b.ts"), bad("core/b.ts", "./a.ts")])).toEqual(["core/a.ts", "core/b.ts", "core/a.ts"]);
+    expect(findCycle([bad("core/a.ts", "./b.ts"), bad("core/b.ts", "./a.ts")])).toEqual([
+      "core/a.ts",
+      "core/b.ts",
+      "core/a.ts",
+    ]);
   });
 });
 

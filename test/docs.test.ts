@@ -19,9 +19,17 @@ interface Block {
 }
 
 function documents(): string[] {
-  const below = readdirSync(path.join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).map((file) => path.join("docs", file));
+  const below = readdirSync(path.join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).map((file) =>
+    path.join("docs", file),
+  );
   const example = path.join("examples", "commit-watch", "README.md");
-  return ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...(existsSync(path.join(ROOT, example)) ? [example] : []), ...below.filter((file) => file.endsWith(".md"))];
+  return [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    ...(existsSync(path.join(ROOT, example)) ? [example] : []),
+    ...below.filter((file) => file.endsWith(".md")),
+  ];
 }
 
 function blocksOf(document: string): Block[] {
@@ -36,7 +44,9 @@ function blocksOf(document: string): Block[] {
 
 const blocks = documents().flatMap(blocksOf);
 const named = (language: string): [string, Block][] =>
-  blocks.filter((block) => block.language === language).map((block) => [`${block.document}:${block.line}`, block]);
+  blocks
+    .filter((block) => block.language === language)
+    .map((block) => [`${block.document}:${block.line}`, block]);
 
 afterAll(() => rmSync(FOLDER, { recursive: true, force: true }));
 
@@ -55,7 +65,9 @@ describe("the documents", () => {
 
     expect(ran.stderr).toBe("");
     expect(ran.code).toBe(0);
-    const promised = [...block.text.matchAll(/console\.log\(.*\);? \/\/ (.+)$/gm)].map((match) => match[1] as string);
+    const promised = [...block.text.matchAll(/console\.log\(.*\);? \/\/ (.+)$/gm)].map(
+      (match) => match[1] as string,
+    );
     const printed = ran.stdout.split("\n");
     for (const line of promised) expect(printed).toContain(line);
   });
@@ -63,9 +75,17 @@ describe("the documents", () => {
   it.each(named("sh"))("%s: every command ends well", async (_name, block) => {
     const lines = block.text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     for (const line of lines.filter((command) => !RUN_ELSEWHERE.has(command))) {
-      const ran = await run("bash", ["-c", `herald() { "${process.execPath}" src/cli/main.ts "$@"; }\n${line}`], { cwd: ROOT });
+      const ran = await run(
+        "bash",
+        ["-c", `herald() { "${process.execPath}" src/cli/main.ts "$@"; }\n${line}`],
+        { cwd: ROOT },
+      );
 
-      expect({ line, code: ran.code, stderr: ran.code === 0 ? "" : ran.stderr }).toEqual({ line, code: 0, stderr: "" });
+      expect({ line, code: ran.code, stderr: ran.code === 0 ? "" : ran.stderr }).toEqual({
+        line,
+        code: 0,
+        stderr: "",
+      });
     }
   });
 

@@ -23,13 +23,20 @@ async function mustRun(program: string, args: readonly string[], cwd = folder): 
 }
 
 beforeAll(async () => {
-  const packed = await mustRun("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], ROOT);
+  const packed = await mustRun(
+    "npm",
+    ["pack", "--json", "--ignore-scripts", "--pack-destination", folder],
+    ROOT,
+  );
   const [{ filename }] = JSON.parse(packed.stdout) as [{ filename: string }];
   const project = {
     name: "user",
     private: true,
     type: "module",
-    dependencies: { herald: `file:${path.join(folder, filename)}`, "@ossa/messaging": `file:${path.join(folder, filename)}` },
+    dependencies: {
+      herald: `file:${path.join(folder, filename)}`,
+      "@ossa/messaging": `file:${path.join(folder, filename)}`,
+    },
   };
   writeFileSync(path.join(folder, "package.json"), JSON.stringify(project));
   await mustRun("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
@@ -40,7 +47,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe("the packed package, installed in an empty folder", () => {
   it.each(subpaths)("is imported from JavaScript as %s", async (subpath) => {
     const name = `herald${subpath.slice(1)}`;
-    writeFileSync(path.join(folder, "use.js"), `const all = await import(${JSON.stringify(name)}); console.log(Object.keys(all).length);`);
+    writeFileSync(
+      path.join(folder, "use.js"),
+      `const all = await import(${JSON.stringify(name)}); console.log(Object.keys(all).length);`,
+    );
 
     const ran = await mustRun(process.execPath, ["use.js"]);
 
@@ -49,7 +59,9 @@ describe("the packed package, installed in an empty folder", () => {
 
   it("is imported from TypeScript by every subpath, with types that a strict project accepts", async () => {
     mkdirSync(path.join(folder, "types"), { recursive: true });
-    const lines = subpaths.map((subpath, i) => `import * as part${i} from "herald${subpath.slice(1)}";\nvoid part${i};`);
+    const lines = subpaths.map(
+      (subpath, i) => `import * as part${i} from "herald${subpath.slice(1)}";\nvoid part${i};`,
+    );
     const use = `import { defineChannel, MessagingService, type Message } from "herald";
 const orders = defineChannel<{ total: number }>("orders.created");
 export async function main(service: MessagingService): Promise<string> {

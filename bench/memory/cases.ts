@@ -12,7 +12,12 @@ export interface Case {
 
 const SCHEMA = {
   type: "object",
-  properties: { id: { type: "integer" }, kind: { type: "string" }, ok: { type: "boolean" }, text: { type: "string", maxLength: 200 } },
+  properties: {
+    id: { type: "integer" },
+    kind: { type: "string" },
+    ok: { type: "boolean" },
+    text: { type: "string", maxLength: 200 },
+  },
   required: ["id", "kind", "ok", "text"],
 };
 
@@ -123,7 +128,12 @@ async function steadily(count: number, call: () => Promise<unknown>): Promise<vo
 /** Herald's own cases, in the order of the report. */
 export const CASES: readonly Case[] = [
   { name: "whole path, at-least-once", unit: "messages/s", run: wholePath },
-  { name: "whole path, schema validation both sides", unit: "messages/s", against: "whole path, at-least-once", run: withSchema },
+  {
+    name: "whole path, schema validation both sides",
+    unit: "messages/s",
+    against: "whole path, at-least-once",
+    run: withSchema,
+  },
   { name: "request and reply", unit: "requests/s", run: requestReply },
   { name: "publish to handled at 1,000/s, p99", unit: "ms", run: latency },
   { name: "publish with 10,000 subscriptions, p99", unit: "ms", run: manySubscriptions },

@@ -17,7 +17,9 @@ async function eventEmitter(): Promise<number> {
 }
 
 async function emittery(): Promise<number> {
-  const { default: Emittery } = (await import(require.resolve("emittery"))) as { default: new () => EmitteryLike };
+  const { default: Emittery } = (await import(require.resolve("emittery"))) as {
+    default: new () => EmitteryLike;
+  };
   const emitter = new Emittery();
   const arrivals = new Arrivals();
   emitter.on("bench.messages", async () => arrivals.arrived());
@@ -59,7 +61,9 @@ async function bullmq(): Promise<number> {
   const count = 20_000;
   const startedAt = performance.now();
   for (let sent = 0; sent < count; sent += 1000) {
-    await queue.addBulk(Array.from({ length: 1000 }, () => ({ name: "job", data: PAYLOAD, opts: { removeOnComplete: true } })));
+    await queue.addBulk(
+      Array.from({ length: 1000 }, () => ({ name: "job", data: PAYLOAD, opts: { removeOnComplete: true } })),
+    );
   }
   await arrivals.reached(count);
   const rate = (count / (performance.now() - startedAt)) * 1000;
@@ -69,8 +73,15 @@ async function bullmq(): Promise<number> {
 }
 
 interface BullMq {
-  readonly Queue: new (name: string, options: object) => { addBulk(jobs: readonly object[]): Promise<unknown>; close(): Promise<void> };
-  readonly Worker: new (name: string, run: () => Promise<void>, options: object) => { waitUntilReady(): Promise<unknown>; close(): Promise<void> };
+  readonly Queue: new (
+    name: string,
+    options: object,
+  ) => { addBulk(jobs: readonly object[]): Promise<unknown>; close(): Promise<void> };
+  readonly Worker: new (
+    name: string,
+    run: () => Promise<void>,
+    options: object,
+  ) => { waitUntilReady(): Promise<unknown>; close(): Promise<void> };
 }
 
 /** What Herald is set beside, doing the same work in the same run. */

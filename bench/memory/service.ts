@@ -7,7 +7,9 @@ export const PAYLOAD = { id: 42, kind: "measurement", ok: true, text: "x".repeat
 const WINDOW = 500;
 
 /** A started service named `bench`. */
-export async function startService(options: Partial<MessagingServiceOptions> = {}): Promise<MessagingService> {
+export async function startService(
+  options: Partial<MessagingServiceOptions> = {},
+): Promise<MessagingService> {
   const service = new MessagingService({ agentId: "bench", ...options });
   await service.start();
   return service;
@@ -31,7 +33,11 @@ export class Arrivals {
 }
 
 /** Publishes `count` messages in bursts, never far ahead of the handler; resolves to messages a second, publish to handled. */
-export async function pump(count: number, arrivals: Arrivals, publish: () => Promise<unknown>): Promise<number> {
+export async function pump(
+  count: number,
+  arrivals: Arrivals,
+  publish: () => Promise<unknown>,
+): Promise<number> {
   const startedAt = performance.now();
   for (let sent = 0; sent < count; sent += WINDOW) {
     const burst: Promise<unknown>[] = [];

@@ -7,7 +7,9 @@ import path from "node:path";
  */
 export default function setup(): void {
   try {
-    execFileSync(process.execPath, [path.resolve(import.meta.dirname, "../../scripts/build.mjs")], { stdio: "inherit" });
+    execFileSync(process.execPath, [path.resolve(import.meta.dirname, "../../scripts/build.mjs")], {
+      stdio: "inherit",
+    });
   } catch {
     process.stderr.write("The build failed: what needs dist fails too.\n");
   }
