@@ -1,4 +1,4 @@
-import { HeraldError } from "../../core/errors.ts";
+import { HeraldError, showValue } from "../../core/errors.ts";
 import { systemClock, type Clock } from "../../core/clock.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 
@@ -60,7 +60,7 @@ export function memorySettings(options: MemoryBrokerOptions): MemorySettings {
 }
 
 function wrong(field: string, expected: string, value: unknown): HeraldError {
-  return new HeraldError("INVALID_ARGUMENT", `Memory broker option '${field}' must be ${expected}, not ${JSON.stringify(value)}.`, {
+  return new HeraldError("INVALID_ARGUMENT", `Memory broker option '${field}' must be ${expected}, not ${showValue(value)}.`, {
     details: { field },
   });
 }
