@@ -59,6 +59,11 @@ export class Requester {
     return this.#pending.size;
   }
 
+  /** True once replies can arrive: from then on a request is published before {@link request} returns. */
+  get isReady(): boolean {
+    return this.#ready;
+  }
+
   /**
    * Resolves with the reply's payload. Rejects with RequestTimeoutError, NoResponderError, CommandError (the responder
    * failed; its code), `CANCELLED` (the signal fired), `CLOSED`, or what publishing rejects with.

@@ -2,6 +2,7 @@ import { HeraldError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Message } from "../core/message.ts";
 import { BROADCAST_CHANNEL } from "../core/names.ts";
+import { checkChannel } from "../core/pattern.ts";
 import type { MessagingSpec } from "./manifest/model.ts";
 import { compileSchema } from "./schema/compile-schema.ts";
 import type { SchemaIssue, SchemaLike, ValidationResult, Validator } from "./schema/model.ts";
@@ -15,7 +16,7 @@ export interface PublishContractOptions {
 }
 
 /** Channels that need no declaration: they belong to the runtime's own conversations. */
-const EXEMPT = ["agent.", "agent-", "reply.", "dlq."];
+const EXEMPT = ["agent.", "agent-", "reply."];
 /** Channels that only Herald itself publishes to. */
 const RESERVED = ["system.", "dlq."];
 
@@ -57,21 +58,15 @@ export class PublishContract {
 
   #undeclared(channel: string): void {
     const { agentId, strict, logger } = this.#options;
-    if (RESERVED.some((prefix) => channel.startsWith(prefix))) {
-      throw new HeraldError(
-        "FORBIDDEN",
-        `'${channel}' is reserved for Herald itself: publish to a channel without the prefixes ${RESERVED.join(" ")}.`,
-        {
-          details: { channel },
-        },
-      );
+    const reserved = RESERVED.find((prefix) => channel.startsWith(prefix));
+    if (reserved !== undefined) {
+      const message = `'${channel}' is reserved for Herald itself: publish to a channel without the prefix '${reserved}'.`;
+      throw new HeraldError("FORBIDDEN", message, { details: { channel } });
     }
-    if (
-      !this.#declares ||
-      channel === BROADCAST_CHANNEL ||
-      EXEMPT.some((prefix) => channel.startsWith(prefix))
-    )
-      return;
+    if (!this.#declares || channel === BROADCAST_CHANNEL) return;
+    if (EXEMPT.some((prefix) => channel.startsWith(prefix))) return;
+    // What is no name at all cannot be declared either.
+    checkChannel(channel);
     const message = `Agent '${agentId}' publishes to '${channel}', which its manifest does not declare: add it to spec.messaging.publishes, or set strict: false.`;
     if (strict) throw new HeraldError("FORBIDDEN", message, { details: { agentId, channel } });
     if (this.#warned.has(channel)) return;

@@ -1,5 +1,3 @@
-import { decodeJson } from "../codec/json.ts";
-import { encodePayload } from "../codec/payload.ts";
 import type { Broker, Capabilities } from "../core/broker.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { HeraldError } from "../core/errors.ts";
@@ -11,6 +9,7 @@ import { Publisher, type Published } from "../delivery/publisher.ts";
 import type { Metrics } from "../observability/metrics.ts";
 import { requireAbility } from "./check.ts";
 import { PublishContract } from "./contracts.ts";
+import { hold } from "./hold.ts";
 import { DeliveryGuarantee } from "./options.ts";
 import type { Settings } from "./settings.ts";
 import type { BrokerLease } from "./shared-broker.ts";
@@ -86,7 +85,7 @@ export class Runtime {
   /** The payload as it is now, once its check has ended: what the author makes of it meanwhile is not what was published. */
   async #hold(checked: Promise<void>, payload: unknown): Promise<unknown> {
     const { maxDepth } = this.settings.limits;
-    const [held] = await Promise.all([hold(payload, maxDepth), checked]);
+    const [held] = await Promise.all([new Promise((resolve) => resolve(hold(payload, maxDepth))), checked]);
     return held;
   }
 
@@ -121,11 +120,6 @@ export class Runtime {
       because,
     });
   }
-}
-
-async function hold(payload: unknown, maxDepth: number): Promise<unknown> {
-  const { body } = encodePayload(payload, maxDepth);
-  return payload instanceof Uint8Array ? body : decodeJson(body, maxDepth);
 }
 
 /** What a call gets that comes before start() or after stop(). */

@@ -18,6 +18,7 @@ import { channelStats, lagOf, pendingOf, type ChannelStats, type ConsumerLag } f
 import { Commands, type CommandHandler } from "./commands.ts";
 import { consumeFrom, type Consumed } from "./consume.ts";
 import { judge, type Health } from "./health.ts";
+import { hold } from "./hold.ts";
 import type { SubscribedChannel } from "./manifest/model.ts";
 import type { MessagingServiceOptions, SubscribeOptions, SubscriptionHandle } from "./options.ts";
 import { notRunning, Runtime } from "./runtime.ts";
@@ -227,9 +228,10 @@ export class MessagingService implements AsyncDisposable {
     options: RequestOptions = {},
   ): Promise<Output> {
     try {
-      this.#running();
-      this.#requester ??= createRequester(() => this.#running(), this.#replies);
-      return this.#requester.request(nameOf(channel), payload, options) as Promise<Output>;
+      const { maxDepth } = this.#running().settings.limits;
+      const requester = (this.#requester ??= createRequester(() => this.#running(), this.#replies));
+      const held = requester.isReady ? payload : hold(payload, maxDepth);
+      return requester.request(nameOf(channel), held, options) as Promise<Output>;
     } catch (error) {
       return Promise.reject(toHeraldError(error));
     }
