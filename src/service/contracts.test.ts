@@ -1,0 +1,474 @@
+import { describe, expect, it, vi } from "vitest";
+import type { Logger } from "../core/logger.ts";
+import type { Message } from "../core/message.ts";
+import { world } from "../../test/support/agents.ts";
+import { defineChannel } from "./channel-definition.ts";
+import type { StandardSchemaV1 } from "./schema/standard-schema.ts";
+import { MessagingService } from "./service.ts";
+
+const ORDER = {
+  type: "object",
+  properties: { id: { type: "string" }, lines: { type: "array", items: { type: "integer" } } },
+  required: ["id"],
+};
+
+/** A Standard Schema that trims texts and refuses everything else, at once or later. */
+function trimmed(isLate: boolean): StandardSchemaV1<string, string> {
+  const judge = (value: unknown) =>
+    typeof value === "string"
+      ? { value: value.trim() }
+      : { issues: [{ message: "must be a text", path: ["at"] }] };
+  const validate = isLate ? (value: unknown) => Promise.resolve(value).then(judge) : judge;
+  return { "~standard": { version: 1, vendor: "test", validate } };
+}
+
+function listeningLogger() {
+  const warn = vi.fn<Logger["warn"]>();
+  return {
+    warn,
+    debug: vi.fn<Logger["debug"]>(),
+    info: vi.fn<Logger["info"]>(),
+    error: vi.fn<Logger["error"]>(),
+  };
+}
+
+describe("a declared channel, at its publisher", () => {
+  it("rejects with SCHEMA_VIOLATION and the failing paths, and publishes nothing", async () => {
+    const { agent } = world();
+    const service = await agent("a", {
+      messaging: { publishes: [{ channel: "orders.created", schema: ORDER }] },
+    });
+
+    const wrong = service.publish("orders.created", { lines: [1, "two", 3.5] });
+
+    await expect(wrong).rejects.toMatchObject({
+      code: "SCHEMA_VIOLATION",
+      retryable: false,
+      details: {
+        channel: "orders.created",
+        issues: [{ path: "id" }, { path: "lines[1]" }, { path: "lines[2]" }],
+      },
+    });
+    await expect(wrong).rejects.toThrow(
+      /^The payload on 'orders\.created' does not match its schema: .*lines\[1\]/,
+    );
+    expect(service.getMetrics().published).toBe(0);
+    await expect(service.publish("orders.created", { id: "7", lines: [1] })).resolves.toMatch(
+      /^[0-9a-f-]{36}$/,
+    );
+  });
+
+  it("says of many violations the first three and how many more there are", async () => {
+    const { agent } = world();
+    const service = await agent("a", {
+      messaging: { publishes: [{ channel: "orders.created", schema: ORDER }] },
+    });
+
+    const lines = ["a", "b", "c", "d"];
+    await expect(service.publish("orders.created", { id: "7", lines })).rejects.toThrow(
+      /lines\[2\].*; and 1 more\.$/,
+    );
+    await expect(service.publish("orders.created", 7)).rejects.toThrow(/schema: the value .*object/);
+  });
+
+  it("holds every message of a batch, and every request, to its schema", async () => {
+    const { agent } = world();
+    const service = await agent("a", {
+      messaging: { publishes: [{ channel: "orders.created", schema: ORDER }] },
+    });
+
+    const [good, bad] = await service.publishBatch([
+      { channel: "orders.created", payload: { id: "1" } },
+      { channel: "orders.created", payload: {} },
+    ]);
+
+    expect(good).toMatchObject({ ok: true });
+    expect(bad).toMatchObject({ ok: false, error: { code: "SCHEMA_VIOLATION" } });
+    await expect(service.request("orders.created", {})).rejects.toMatchObject({ code: "SCHEMA_VIOLATION" });
+  });
+
+  it.each([
+    ["at once", false],
+    ["later", true],
+  ])(
+    "takes a Standard Schema that answers %s, and lets the author's own value travel",
+    async (_when, isLate) => {
+      const { agent } = world();
+      const service = await agent("a", {
+        messaging: { publishes: [{ channel: "names", schema: trimmed(isLate) }] },
+      });
+      const got: unknown[] = [];
+      await service.subscribe("names", (message) => message.payload);
+      await service.subscribe("names", (message) => void got.push(message.payload));
+
+      await service.publish("names", "  Ada ");
+      await expect(service.publish("names", 7)).rejects.toMatchObject({
+        code: "SCHEMA_VIOLATION",
+        details: { issues: [{ path: "at", message: "must be a text" }] },
+      });
+      await expect(service.request("names", 7)).rejects.toMatchObject({ code: "SCHEMA_VIOLATION" });
+
+      await expect(service.request("names", " Bob ")).resolves.toBe(" Bob ");
+      expect(got).toEqual(["  Ada ", " Bob "]);
+    },
+  );
+
+  it("publishes what was handed in, whatever its author makes of it while a schema answers later", async () => {
+    const { agent } = world();
+    const schema = {
+      "~standard": { version: 1, vendor: "t", validate: (value: unknown) => Promise.resolve({ value }) },
+    };
+    const messaging = {
+      publishes: [
+        { channel: "names", schema },
+        { channel: "bytes", schema },
+      ],
+    };
+    const service = await agent("a", { messaging });
+    const got: unknown[] = [];
+    await service.subscribe("names", (message) => got.push(message.payload));
+    await service.subscribe("bytes", (message) => void got.push(message.payload));
+    const [payload, question, bytes] = [{ name: "Ada" }, { name: "Bob" }, Uint8Array.of(1, 2)];
+
+    const doing = [
+      service.publish("names", payload),
+      service.request("names", question),
+      service.publish("bytes", bytes),
+    ];
+    payload.name = question.name = "Eve";
+    bytes.fill(0);
+    await Promise.all(doing);
+
+    await expect.poll(() => got).toEqual([{ name: "Ada" }, Uint8Array.of(1, 2), { name: "Bob" }]);
+  });
+
+  it("rejects what cannot be sent with its own error, and leaves no rejection behind, while a schema answers later", async () => {
+    const { agent } = world();
+    const service = await agent("a", {
+      messaging: { publishes: [{ channel: "names", schema: trimmed(true) }] },
+    });
+
+    await expect(service.publish("names", 10n)).rejects.toMatchObject({ code: "UNSERIALIZABLE" });
+  });
+});
+
+describe("a declared channel, at its subscriber", () => {
+  it("dead-letters what breaks its schema with SCHEMA_VIOLATION after one attempt, the handler not started", async () => {
+    const { agent } = world();
+    const stranger = await agent("stranger");
+    const service = await agent("a", {
+      messaging: { subscribes: [{ channel: "orders.created", schema: ORDER }] },
+    });
+    const got: unknown[] = [];
+    await service.subscribe("orders.created", (message) => void got.push(message.payload));
+
+    await stranger.publish("orders.created", { id: 7 });
+    await stranger.publish("orders.created", { id: "8" });
+
+    await expect.poll(async () => (await service.deadLetters.stats()).total).toBe(1);
+    expect(got).toEqual([{ id: "8" }]);
+    const [letter] = await service.deadLetters.list();
+    expect(letter).toMatchObject({ code: "SCHEMA_VIOLATION", attempts: 1, deadLetterChannel: "dlq.a" });
+    expect(letter?.reason).toContain("id must be");
+    expect(service.getMetrics()).toMatchObject({
+      delivered: 1,
+      handled: 1,
+      failed: 1,
+      deadLettered: 1,
+      retried: 0,
+    });
+  });
+
+  it("is held to the schema given when subscribing in place of the manifest's", async () => {
+    const { agent } = world();
+    const stranger = await agent("stranger");
+    const service = await agent("a", {
+      messaging: { subscribes: [{ channel: "orders.created", schema: ORDER }] },
+    });
+    const got: unknown[] = [];
+    await service.subscribe("orders.created", (message) => void got.push(message.payload), {
+      schema: { type: "string" },
+    });
+
+    await stranger.publish("orders.created", { id: "7" });
+    await stranger.publish("orders.created", "text");
+
+    await expect.poll(() => got).toEqual(["text"]);
+    await expect
+      .poll(async () => (await service.deadLetters.stats()).byCode)
+      .toEqual({ SCHEMA_VIOLATION: 1 });
+  });
+
+  it("takes name and schema from a channel definition", async () => {
+    const { agent } = world();
+    const orders = defineChannel("orders.created", { schema: ORDER });
+    const service = await agent("a");
+    const got: unknown[] = [];
+    await service.subscribe(orders, (message) => void got.push(message.payload));
+
+    await service.publish(orders.channel, { id: 7 });
+    await service.publish<unknown>(orders, { id: "8" });
+
+    await expect.poll(() => got).toEqual([{ id: "8" }]);
+    await expect
+      .poll(async () => (await service.deadLetters.stats()).byCode)
+      .toEqual({ SCHEMA_VIOLATION: 1 });
+  });
+
+  it.each([
+    ["at once", false],
+    ["later", true],
+  ])("shows its handler what a Standard Schema made %s of the payload", async (_when, isLate) => {
+    const { agent } = world();
+    const service = await agent("a");
+    const messages: Message[] = [];
+    await service.subscribe("names", (message) => void messages.push(message), { schema: trimmed(isLate) });
+    const untouched: unknown[] = [];
+    await service.subscribe("names", (message) => void untouched.push(message.payload));
+
+    await service.publish("names", "  Ada ");
+    await service.publish("names", { at: 7 });
+
+    await expect.poll(() => messages.map(({ payload }) => payload)).toEqual(["Ada"]);
+    await expect.poll(() => untouched).toEqual(["  Ada ", { at: 7 }]);
+    await expect
+      .poll(async () => (await service.deadLetters.list()).map(({ message }) => message?.payload))
+      .toEqual([{ at: 7 }]);
+  });
+});
+
+describe("an undeclared channel", () => {
+  const messaging = { publishes: [{ channel: "orders.created" }] };
+
+  it("rejects with FORBIDDEN, saying what to add and where", async () => {
+    const { agent } = world();
+    const service = await agent("a", { messaging });
+
+    await expect(service.publish("orders.creatd", 1)).rejects.toMatchObject({
+      code: "FORBIDDEN",
+      message:
+        "Agent 'a' publishes to 'orders.creatd', which its manifest does not declare: add it to spec.messaging.publishes, or set strict: false.",
+      details: { agentId: "a", channel: "orders.creatd" },
+    });
+    await expect(service.request("orders.creatd", 1)).rejects.toMatchObject({ code: "FORBIDDEN" });
+  });
+
+  it("is published with one warning for each channel when strict is false", async () => {
+    const { agent } = world();
+    const logger = listeningLogger();
+    const service = await agent("a", { messaging, strict: false, logger });
+
+    for (const channel of ["one", "one", "two", "orders.created"]) await service.publish(channel, 1);
+
+    expect(logger.warn.mock.calls.map(([fields]) => fields)).toEqual([
+      { agentId: "a", channel: "one" },
+      { agentId: "a", channel: "two" },
+    ]);
+    expect(logger.warn.mock.calls[0]?.[1]).toContain("which its manifest does not declare");
+    expect(service.getMetrics().published).toBe(4);
+  });
+
+  it("is no offence of an agent whose manifest declares none", async () => {
+    const { agent } = world();
+    const service = await agent("a", { messaging: { subscribes: [{ channel: "x" }] } });
+
+    await expect(service.publish("anything.goes", 1)).resolves.toEqual(expect.any(String));
+  });
+
+  it("that belongs to the runtime's own conversations needs no declaration", async () => {
+    const { agent } = world();
+    const service = await agent("a", { messaging });
+    const other = await agent("other");
+    await other.registerCommandHandler("double", (input: number) => 2 * input);
+
+    await expect(service.publishToAgent("other", 1)).resolves.toEqual(expect.any(String));
+    await expect(service.broadcast(1)).resolves.toEqual(expect.any(String));
+    await expect(service.sendCommand("other", "double", 21)).resolves.toBe(42);
+    await expect(service.publish("reply.other.7", 1)).resolves.toEqual(expect.any(String));
+  });
+
+  it.each(["system.start", "dlq.a"])("of Herald itself, as %s, is refused to everybody", async (channel) => {
+    const { agent } = world();
+    const [strict, loose, silent] = [
+      await agent("a", { messaging }),
+      await agent("b", { messaging, strict: false }),
+      await agent("c"),
+    ];
+
+    for (const service of [strict, loose, silent]) {
+      await expect(service.publish(channel, 1)).rejects.toMatchObject({
+        code: "FORBIDDEN",
+        message: `'${channel}' is reserved for Herald itself: publish to a channel without the prefix '${channel.split(".")[0]}.'.`,
+      });
+    }
+  });
+
+  it("with a name that is none is called INVALID_CHANNEL, not undeclared", async () => {
+    const { agent } = world();
+    const service = await agent("a", { messaging });
+
+    for (const channel of ["orders created", "orders.*", "", 7, undefined, {}]) {
+      await expect(service.publish(channel as string, 1)).rejects.toMatchObject({ code: "INVALID_CHANNEL" });
+      await expect(service.request(channel as string, 1)).rejects.toMatchObject({ code: "INVALID_CHANNEL" });
+    }
+  });
+});
+
+describe("a command's contract", () => {
+  const schemas = { inputSchema: { type: "integer" }, outputSchema: { type: "integer" } };
+  const messaging = { commands: [{ name: "halve", ...schemas }, { name: "free" }] };
+
+  it("refuses input that breaks it with SCHEMA_VIOLATION at the caller, the handler not started", async () => {
+    const { agent } = world();
+    const service = await agent("a", { messaging });
+    const run = vi.fn((input: number) => input / 2);
+    await service.registerCommandHandler("halve", run);
+
+    await expect(service.sendCommand("a", "halve", "four")).rejects.toMatchObject({
+      name: "CommandError",
+      code: "SCHEMA_VIOLATION",
+      message: expect.stringContaining("halve (input)") as string,
+    });
+    expect(run).not.toHaveBeenCalled();
+    await expect(service.sendCommand("a", "halve", 4)).resolves.toBe(2);
+  });
+
+  it("refuses output that breaks it with SCHEMA_VIOLATION at the caller", async () => {
+    const { agent } = world();
+    const service = await agent("a", { messaging });
+    await service.registerCommandHandler("halve", (input: number) => input / 2);
+
+    await expect(service.sendCommand("a", "halve", 3)).rejects.toMatchObject({
+      code: "SCHEMA_VIOLATION",
+      message: expect.stringContaining("halve (output)") as string,
+    });
+  });
+
+  it.each([
+    ["at once", false],
+    ["later", true],
+  ])(
+    "shows the handler what a Standard Schema made %s of the input, and the caller the handler's own output",
+    async (_when, isLate) => {
+      const { agent } = world();
+      const commands = [{ name: "greet", inputSchema: trimmed(isLate), outputSchema: trimmed(isLate) }];
+      const service = await agent("a", { messaging: { commands } });
+      await service.registerCommandHandler("greet", (name: string) => `hello ${name} `);
+
+      await expect(service.sendCommand("a", "greet", "  Ada ")).resolves.toBe("hello Ada ");
+      await expect(service.sendCommand("a", "greet", 7)).rejects.toMatchObject({ code: "SCHEMA_VIOLATION" });
+    },
+  );
+
+  it("lets anything through where the manifest has no schema, and answers null where the handler has nothing to say", async () => {
+    const { agent } = world();
+    const service = await agent("a", { messaging });
+    await service.registerCommandHandler("free", () => {});
+
+    await expect(service.sendCommand("a", "free", { any: "thing" })).resolves.toBeNull();
+  });
+});
+
+describe("an unsafe schema", () => {
+  const unsafe = { type: "string", pattern: "^(a+)+$" };
+
+  it.each([
+    ["publishes", { publishes: [{ channel: "x", schema: unsafe }] }, "messaging.publishes[0].schema.pattern"],
+    [
+      "subscribes",
+      { subscribes: [{ channel: "x", schema: unsafe }] },
+      "messaging.subscribes[0].schema.pattern",
+    ],
+    [
+      "commands",
+      { commands: [{ name: "x", inputSchema: unsafe }] },
+      "messaging.commands[0].inputSchema.pattern",
+    ],
+  ])("under %s is refused when the service is made", (_where, messaging, path) => {
+    expect(() => new MessagingService({ agentId: "a", messaging })).toThrow(
+      expect.objectContaining({
+        code: "INVALID_MANIFEST",
+        details: expect.objectContaining({ path }) as object,
+      }),
+    );
+  });
+
+  it("given to a subscription is refused with UNSAFE_SCHEMA, and no subscription is left", async () => {
+    const { agent } = world();
+    const service = await agent("a");
+
+    await expect(service.subscribe("x", () => {}, { schema: unsafe })).rejects.toMatchObject({
+      code: "UNSAFE_SCHEMA",
+    });
+    expect(service.listSubscriptions()).toEqual([]);
+    await service.publish("x", 1);
+    expect(await service.getConsumerLag()).toEqual([]);
+  });
+});
+
+describe("isolation", () => {
+  it("an asker that changes its payload afterwards asks what it asked, also with the first request of a service", async () => {
+    const { agent } = world();
+    const service = await agent("a");
+    await service.subscribe("x", (message) => message.payload);
+    const payload = { n: 1 };
+
+    const asked = service.request("x", payload);
+    payload.n = 2;
+    await expect(asked).resolves.toEqual({ n: 1 });
+
+    const again = service.request("x", payload);
+    payload.n = 3;
+    await expect(again).resolves.toEqual({ n: 2 });
+  });
+
+  it("a publisher that changes its payload afterwards changes nobody's", async () => {
+    const { agent } = world();
+    const service = await agent("a", {
+      messaging: { publishes: [{ channel: "x", schema: { type: "object" } }] },
+    });
+    const got: unknown[] = [];
+    for (let n = 0; n < 2; n++) await service.subscribe("x", (message) => void got.push(message.payload));
+    const payload = { list: [1], bytes: "kept" };
+    const headers = { tag: "first" };
+
+    const published = service.publish("x", payload, { headers });
+    payload.list.push(2);
+    headers.tag = "second";
+    await published;
+
+    await expect
+      .poll(() => got)
+      .toEqual([
+        { list: [1], bytes: "kept" },
+        { list: [1], bytes: "kept" },
+      ]);
+  });
+
+  it("a handler that changes its message changes neither another's, nor its own retry, nor the dead letter", async () => {
+    const { agent, clock } = world();
+    const service = await agent("a", { retry: { maxAttempts: 2, backoff: { initialDelayMs: 10 } } });
+    const seen: string[] = [];
+    const spoil = (message: Message, reader: string): void => {
+      seen.push(`${reader} ${JSON.stringify(message.payload)} ${message.metadata.headers?.["tag"]}`);
+      (message.payload as { n: number }).n = 99;
+      (message.metadata.headers as Record<string, string>)["tag"] = "spoilt";
+    };
+    await service.subscribe("x", (message, context) => {
+      spoil(message, "one");
+      context.body.fill(0);
+      throw new Error("no");
+    });
+    await service.subscribe("x", (message) => spoil(message, "two"));
+
+    await service.publish("x", { n: 1 }, { headers: { tag: "as sent" } });
+    await expect.poll(() => seen.length).toBe(2);
+    await clock.advanceAsync(10);
+
+    await expect.poll(() => seen).toEqual(["one", "two", "one"].map((reader) => `${reader} {"n":1} as sent`));
+    await expect.poll(async () => (await service.deadLetters.list()).length).toBe(1);
+    const [letter] = await service.deadLetters.list();
+    expect(letter?.message).toMatchObject({ payload: { n: 1 }, metadata: { headers: { tag: "as sent" } } });
+    expect(Buffer.from(letter?.body ?? []).toString()).toBe('{"n":1}');
+  });
+});
