@@ -1,6 +1,13 @@
 import type { Clock } from "../core/clock.ts";
 import { Deadlines, type Deadline } from "../core/deadlines.ts";
-import { CommandError, describeThrown, HeraldError, isHeraldError, NoResponderError, RequestTimeoutError } from "../core/errors.ts";
+import {
+  CommandError,
+  describeThrown,
+  HeraldError,
+  isHeraldError,
+  NoResponderError,
+  RequestTimeoutError,
+} from "../core/errors.ts";
 import { createId } from "../core/ids.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import type { Handler, HandlerContext } from "../core/middleware.ts";
@@ -76,14 +83,16 @@ export class Requester {
   }
 
   #listen(): Promise<void> {
-    this.#listening ??= this.#options.listen((message) => this.#onReply(message)).then(
-      () => void (this.#ready = true),
-      (error: unknown) => {
-        // The next request tries again.
-        this.#listening = undefined;
-        throw error;
-      },
-    );
+    this.#listening ??= this.#options
+      .listen((message) => this.#onReply(message))
+      .then(
+        () => void (this.#ready = true),
+        (error: unknown) => {
+          // The next request tries again.
+          this.#listening = undefined;
+          throw error;
+        },
+      );
     return this.#listening;
   }
 
@@ -111,7 +120,10 @@ export class Requester {
     return reply;
   }
 
-  #wait(id: string, asked: { readonly channel: string; readonly timeoutMs: number; readonly signal: AbortSignal | undefined }): Promise<unknown> {
+  #wait(
+    id: string,
+    asked: { readonly channel: string; readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const { channel, timeoutMs, signal } = asked;
       const onAbort = signal === undefined ? undefined : () => this.#end(id)?.reject(cancelled(signal));
@@ -122,7 +134,8 @@ export class Requester {
         resolve,
         reject,
         deadline: this.#deadlines.add(timeoutMs, id),
-        stopListening: onAbort === undefined ? undefined : () => signal?.removeEventListener("abort", onAbort),
+        stopListening:
+          onAbort === undefined ? undefined : () => signal?.removeEventListener("abort", onAbort),
       });
     });
   }
@@ -156,11 +169,15 @@ export class Requester {
 }
 
 /** Sends one reply to a message that wants one. */
-export type SendReply = (message: Message, payload: unknown, headers?: Readonly<Record<string, string>>) => Promise<unknown>;
+export type SendReply = (
+  message: Message,
+  payload: unknown,
+  headers?: Readonly<Record<string, string>>,
+) => Promise<unknown>;
 
 /**
- * A handler whose result is the reply where one is wanted. What it throws is then the caller's error, reported once and
- * not retried: the caller decides whether to ask again.
+ * A handler whose result is the reply where one is wanted. What it throws, and why its result cannot be sent, is then the
+ * caller's error, reported once and not retried: the caller decides whether to ask again.
  */
 export function answering(handler: Handler, sendReply: SendReply): Handler {
   return (message, context) => {
@@ -169,19 +186,33 @@ export function answering(handler: Handler, sendReply: SendReply): Handler {
   };
 }
 
-async function answer(handler: Handler, sendReply: SendReply, run: { readonly message: Message; readonly context: HandlerContext }): Promise<unknown> {
-  const { message, context } = run;
+interface Run {
+  readonly message: Message;
+  readonly context: HandlerContext;
+}
+
+async function answer(handler: Handler, sendReply: SendReply, { message, context }: Run): Promise<unknown> {
   let result: unknown;
   try {
     result = await handler(message, context);
   } catch (error) {
     if (isHeraldError(error) && error.name === "SnoozeError") throw error;
-    const code = isHeraldError(error) ? error.code : "HANDLER_FAILED";
-    await sendReply(message, { error: { code, message: describeThrown(error) } }, { [ERROR_HEADER]: code });
-    return undefined;
+    return answerError(sendReply, message, error);
   }
-  if (result !== undefined) await sendReply(message, result);
+  if (result === undefined) return undefined;
+  try {
+    await sendReply(message, result);
+  } catch (error) {
+    // A result that can never be sent (too large, no JSON) is a failure like any other; one that can comes again.
+    if (!isHeraldError(error) || error.retryable) throw error;
+    return answerError(sendReply, message, error);
+  }
   return result;
+}
+
+async function answerError(sendReply: SendReply, message: Message, error: unknown): Promise<undefined> {
+  const code = isHeraldError(error) ? error.code : "HANDLER_FAILED";
+  await sendReply(message, { error: { code, message: describeThrown(error) } }, { [ERROR_HEADER]: code });
 }
 
 function commandError(code: string, payload: unknown): CommandError {
@@ -191,15 +222,22 @@ function commandError(code: string, payload: unknown): CommandError {
 }
 
 function wrongTimeout(timeoutMs: number): HeraldError {
-  return new HeraldError("INVALID_ARGUMENT", `timeoutMs must be above 0, not ${timeoutMs}.`, { details: { field: "timeoutMs" } });
+  return new HeraldError("INVALID_ARGUMENT", `timeoutMs must be above 0, not ${timeoutMs}.`, {
+    details: { field: "timeoutMs" },
+  });
 }
 
 function alreadyWaits(id: string): HeraldError {
-  return new HeraldError("ALREADY_EXISTS", `A request with the id '${id}' waits for its reply already: choose another id.`);
+  return new HeraldError(
+    "ALREADY_EXISTS",
+    `A request with the id '${id}' waits for its reply already: choose another id.`,
+  );
 }
 
 function cancelled(signal: AbortSignal): HeraldError {
-  return new HeraldError("CANCELLED", "The request was cancelled by its signal; it may still be handled.", { cause: signal.reason });
+  return new HeraldError("CANCELLED", "The request was cancelled by its signal; it may still be handled.", {
+    cause: signal.reason,
+  });
 }
 
 function closed(): HeraldError {
