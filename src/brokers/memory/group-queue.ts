@@ -80,15 +80,29 @@ export class GroupQueue implements EntryQueue {
     return undefined;
   }
 
-  /** The oldest entry of the least urgent lane, to be dropped; else the oldest that waits for its key. */
+  /** The oldest of the least urgent entries, to be dropped: one that is ready, or one that waits for its key. */
   dropOldest(): Entry | undefined {
+    const ready = this.#shiftLeastUrgent();
+    const locked = this.#locks.oldest;
+    if (locked === undefined || (ready !== undefined && !this.#isDroppedBefore(locked, ready))) return ready;
+    if (ready !== undefined) this.unshift(ready);
+    this.#locks.drop(locked);
+    return locked;
+  }
+
+  #shiftLeastUrgent(): Entry | undefined {
     for (let level = this.#lanes.length - 1; level >= 0; level--) {
       const entry = this.#lanes[level]?.shift();
       if (entry === undefined) continue;
       this.#ready--;
       return entry;
     }
-    return this.#locks.dropOldest();
+    return undefined;
+  }
+
+  #isDroppedBefore(one: Entry, other: Entry): boolean {
+    const difference = this.strict ? 0 : one.envelope.priority - other.envelope.priority;
+    return difference === 0 ? one.sequence < other.sequence : difference > 0;
   }
 
   /** An entry is done with: the next of its key may go. */

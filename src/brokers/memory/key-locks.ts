@@ -45,14 +45,21 @@ export class KeyLocks {
     return next;
   }
 
-  /** Takes out the oldest entry that waits for its key. */
-  dropOldest(): Entry | undefined {
-    let oldest: Lock | undefined;
+  /** The oldest of the entries that are next for their key. */
+  get oldest(): Entry | undefined {
+    let oldest: Entry | undefined;
+    if (this.#waiting === 0) return undefined;
     for (const lock of this.#locks.values()) {
       const first = lock.waiting[lock.at];
-      if (first !== undefined && first.sequence < (oldest?.waiting[oldest.at]?.sequence ?? Infinity)) oldest = lock;
+      if (first !== undefined && first.sequence < (oldest?.sequence ?? Infinity)) oldest = first;
     }
-    return oldest === undefined ? undefined : this.#shift(oldest);
+    return oldest;
+  }
+
+  /** Takes out an entry that is next for its key. */
+  drop(entry: Entry): void {
+    const lock = this.#locks.get(nameOf(entry));
+    if (lock?.waiting[lock.at] === entry) this.#shift(lock);
   }
 
   /** `returning` holds the key in place of `entry`. */
