@@ -74,6 +74,8 @@ export class ChannelLog {
 
   /** Lets go of the oldest envelope, retention or not; true when there was one. */
   dropOldest(): boolean {
+    // What was erased has left a gap.
+    while (this.#head < this.#tail && this.#slots[this.#index(this.#head)] === undefined) this.#dropHead();
     if (this.#head === this.#tail) return false;
     this.#dropHead();
     return true;
