@@ -177,6 +177,13 @@ describe("a publish", () => {
 });
 
 describe("a subscription", () => {
+  it("hands out deliveries without a lease: who holds one cannot die without the broker", async () => {
+    const { publish, subscribe } = await opened();
+    const subscription = await subscribe();
+    await publish(["a"]);
+    expect((await take(subscription))[0]).toMatchObject({ leaseMs: null, attempt: 1, failures: [] });
+  });
+
   it("gets at most what it asks for and never holds more than its prefetch", async () => {
     const { publish, subscribe } = await opened();
     const subscription = await subscribe("c", { prefetch: 3 });
