@@ -3,6 +3,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { HeraldError } from "../core/errors.ts";
 import type { Broker } from "../core/broker.ts";
+import { checkFunction } from "./check-options.ts";
 import { loadManifest } from "./manifest/load-manifest.ts";
 import { manifestError } from "./manifest/manifest-error.ts";
 import type { AgentManifest } from "./manifest/model.ts";
@@ -41,7 +42,8 @@ const ENDINGS = [".ts", ".js", ".mjs"];
 
 /**
  * Reads manifests and the handler modules beside them: `scanner.yaml` goes with `scanner.ts`, `.js` or `.mjs`. Rejects with
- * `INVALID_MANIFEST` (its details hold every problem), `NOT_FOUND`, or what importing a module throws.
+ * `INVALID_MANIFEST` (its details hold every problem), `NOT_FOUND`, `INVALID_ARGUMENT` for an export that is no function, or
+ * what importing a module throws.
  */
 export async function loadAgents(
   files: readonly string[],
@@ -75,7 +77,7 @@ async function loadAgent(file: string, options: LoadOptions): Promise<LoadedAgen
 async function importBeside(file: string, manifest: AgentManifest): Promise<AgentModule> {
   const base = path.resolve(file).replace(/\.(ya?ml|json)$/i, "");
   const found = ENDINGS.map((ending) => base + ending).find((candidate) => existsSync(candidate));
-  if (found !== undefined) return (await import(pathToFileURL(found).href)) as AgentModule;
+  if (found !== undefined) return checked(await import(pathToFileURL(found).href), found);
   const { subscribes, commands } = manifest.messaging;
   const wanted = [...subscribes.flatMap(({ handler }) => handler ?? []), ...commands.map(({ name }) => name)];
   if (wanted.length === 0) return {};
@@ -86,4 +88,11 @@ async function importBeside(file: string, manifest: AgentManifest): Promise<Agen
       details: { file },
     },
   );
+}
+
+function checked(module: unknown, file: string): AgentModule {
+  const { default: make, started } = module as Readonly<Record<string, unknown>>;
+  if (make !== undefined) checkFunction(`${file}: the default export`, make);
+  if (started !== undefined) checkFunction(`${file}: the export 'started'`, started);
+  return module as AgentModule;
 }
