@@ -5,9 +5,9 @@ import { HeraldError } from "../core/errors.ts";
 export interface Need {
   /** One that is on or off, or `ordering`: order per partition key. */
   readonly ability: Ability | "ordering";
-  /** Who wants it: agent, and channel if there is one. */
+  /** Who wants it, and on which channel or pattern. */
   readonly agentId: string;
-  readonly channel?: string;
+  readonly channel: string;
   /** What it is wanted for. */
   readonly because: string;
 }
@@ -23,19 +23,11 @@ const WRAPPERS: Partial<Record<Need["ability"], string>> = {
 
 /** Rejects with `UNSUPPORTED` when the broker cannot do what is needed: never a silent downgrade. */
 export function requireAbility(broker: string, capabilities: Capabilities, need: Need): void {
-  if (need.ability === "ordering" ? capabilities.ordering !== "none" : capabilities[need.ability]) return;
-  const where =
-    need.channel === undefined ? `agent '${need.agentId}'` : `agent '${need.agentId}' on '${need.channel}'`;
-  const wrapper = WRAPPERS[need.ability];
-  const help =
-    wrapper === undefined
-      ? "use a broker that has it"
-      : `wrap the broker with ${wrapper}, or use one that has it`;
-  throw new HeraldError(
-    "UNSUPPORTED",
-    `The broker '${broker}' cannot do '${need.ability}', which ${where} needs for ${need.because}: ${help}.`,
-    {
-      details: { broker, ...need },
-    },
-  );
+  const { ability, agentId, channel, because } = need;
+  if (ability === "ordering" ? capabilities.ordering !== "none" : capabilities[ability]) return;
+  const wrapper = WRAPPERS[ability];
+  const wrap =
+    wrapper === undefined ? "use a broker that" : `wrap the broker with ${wrapper}, or use one that`;
+  const message = `The broker '${broker}' cannot do '${ability}', which agent '${agentId}' on '${channel}' needs for ${because}: ${wrap} has it.`;
+  throw new HeraldError("UNSUPPORTED", message, { details: { broker, ...need } });
 }
