@@ -101,7 +101,21 @@ describe("a start that fails", () => {
     await service.stop();
   });
 
-  it("is over for a stop that comes while it runs", async () => {
+  it("is no failure of a stop that comes while it runs", async () => {
+    const service = new MessagingService({
+      agentId: "a",
+      messaging: { subscribes: [{ channel: "unbound" }, { channel: "x", handler: "onX" }] },
+      handlers: {},
+    });
+
+    const starting = service.start().catch((error: HeraldError) => error.message);
+
+    expect(await service.stop()).toBe(0);
+    expect(await starting).toMatch(/give or export one of that name; there are: none\.$/);
+    expect(service.isRunning).toBe(false);
+  });
+
+  it("that succeeds is over for a stop that comes while it runs", async () => {
     const broker = new MemoryBroker();
     const opening = Promise.withResolvers<void>();
     const open = broker.open.bind(broker);
