@@ -34,7 +34,12 @@ function metadataOf(envelope: Envelope, attempt: number): Metadata {
   if (envelope.hops > 0) metadata.hops = envelope.hops;
   if (envelope.provenance !== undefined) metadata.provenance = envelope.provenance;
   if (envelope.headers !== NO_HEADERS) metadata.headers = { ...envelope.headers };
-  const trace = envelope.traceparent === undefined ? undefined : traceOf(envelope.traceparent);
-  if (trace !== undefined) Object.assign(metadata, { traceparent: envelope.traceparent, ...trace });
+  const { traceparent } = envelope;
+  const trace = traceparent === undefined ? undefined : traceOf(traceparent);
+  if (traceparent !== undefined && trace !== undefined) {
+    metadata.traceparent = traceparent;
+    metadata.traceId = trace.traceId;
+    metadata.spanId = trace.spanId;
+  }
   return metadata;
 }

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { attributesOf, envelopeOf, type Carried } from "./cloudevents.ts";
-import { createEnvelope, JSON_TYPE, NO_HEADERS, type Envelope } from "./envelope.ts";
+import { EnvelopeDraft, createEnvelope, JSON_TYPE, NO_HEADERS, type Envelope } from "./envelope.ts";
 import type { HeraldError } from "./errors.ts";
 
 const body = new TextEncoder().encode('{"n":1}');
@@ -137,7 +137,7 @@ describe("envelopeOf", () => {
     ) as Record<string, string>;
     const back = envelopeOf(attributes, carried);
     expect(Object.keys(back)).toEqual(Object.keys(minimal));
-    expect(Object.getPrototypeOf(back)).toBe(Object.prototype);
+    expect(Object.getPrototypeOf(back)).toBe(EnvelopeDraft.prototype);
   });
 
   test.each([

@@ -47,28 +47,61 @@ export type EnvelopeInit = Pick<Envelope, "id" | "channel" | "source" | "time" |
   readonly [K in keyof Envelope]?: Envelope[K] | undefined;
 };
 
-/** An envelope with every field set, in one order: all envelopes share one hidden class. */
+const NO_BYTES = new Uint8Array(0);
+
+/**
+ * An envelope in the making. All envelopes share one hidden class. It is a class and not an object literal, because V8
+ * decides for each literal, from what it saw in the first milliseconds, whether its objects are born old: envelopes that
+ * are born old keep bodies alive until a full collection.
+ */
+export class EnvelopeDraft implements Envelope {
+  readonly id: string;
+  readonly channel: string;
+  readonly source: string;
+  readonly time: number;
+  body: Uint8Array = NO_BYTES;
+  contentType = JSON_TYPE;
+  headers = NO_HEADERS;
+  priority = DEFAULT_PRIORITY;
+  key: string | undefined = undefined;
+  deliverAt: number | undefined = undefined;
+  expiresAt: number | undefined = undefined;
+  type: string | undefined = undefined;
+  to: string | undefined = undefined;
+  correlationId: string | undefined = undefined;
+  causationId: string | undefined = undefined;
+  replyTo: string | undefined = undefined;
+  traceparent: string | undefined = undefined;
+  hops = 0;
+  origin: string | undefined = undefined;
+  provenance: string | undefined = undefined;
+
+  constructor(id: string, channel: string, source: string, time: number) {
+    this.id = id;
+    this.channel = channel;
+    this.source = source;
+    this.time = time;
+  }
+}
+
+/** An envelope with every field set: those of `init`, and the defaults. */
 export function createEnvelope(init: EnvelopeInit): Envelope {
-  return {
-    id: init.id,
-    channel: init.channel,
-    source: init.source,
-    time: init.time,
-    body: init.body,
-    contentType: init.contentType ?? JSON_TYPE,
-    headers: init.headers ?? NO_HEADERS,
-    priority: init.priority ?? DEFAULT_PRIORITY,
-    key: init.key,
-    deliverAt: init.deliverAt,
-    expiresAt: init.expiresAt,
-    type: init.type,
-    to: init.to,
-    correlationId: init.correlationId,
-    causationId: init.causationId,
-    replyTo: init.replyTo,
-    traceparent: init.traceparent,
-    hops: init.hops ?? 0,
-    origin: init.origin,
-    provenance: init.provenance,
-  };
+  const draft = new EnvelopeDraft(init.id, init.channel, init.source, init.time);
+  draft.body = init.body;
+  draft.contentType = init.contentType ?? JSON_TYPE;
+  draft.headers = init.headers ?? NO_HEADERS;
+  draft.priority = init.priority ?? DEFAULT_PRIORITY;
+  draft.key = init.key;
+  draft.deliverAt = init.deliverAt;
+  draft.expiresAt = init.expiresAt;
+  draft.type = init.type;
+  draft.to = init.to;
+  draft.correlationId = init.correlationId;
+  draft.causationId = init.causationId;
+  draft.replyTo = init.replyTo;
+  draft.traceparent = init.traceparent;
+  draft.hops = init.hops ?? 0;
+  draft.origin = init.origin;
+  draft.provenance = init.provenance;
+  return draft;
 }

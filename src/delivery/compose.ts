@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { encodePayload } from "../codec/payload.ts";
 import type { Clock } from "../core/clock.ts";
-import { NO_HEADERS, type Envelope } from "../core/envelope.ts";
+import { EnvelopeDraft, type Envelope } from "../core/envelope.ts";
 import { HeraldError, showValue } from "../core/errors.ts";
 import { checkId, createId } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
 import type { PublishOptions } from "../core/message.ts";
 import { checkChannel } from "../core/pattern.ts";
-import { DEFAULT_PRIORITY, priorityLevel } from "../core/priority.ts";
+import { priorityLevel } from "../core/priority.ts";
 import { childTrace } from "../core/trace.ts";
 import { currentDelivery, type DeliveryContext } from "./context.ts";
 import { isOwnHeader } from "./dead-letter.ts";
@@ -53,29 +53,14 @@ export class Composer {
     const time = clock.now();
     const cause = currentDelivery.getStore();
     const id = chooseId(options.id, time, cause);
-    // The fields of createEnvelope in its order: written out, because this is made for every message.
-    return {
-      id,
-      channel,
-      source: agentId,
-      time,
-      body,
-      contentType,
-      headers: options.headers === undefined ? NO_HEADERS : checkHeaders(options.headers, limits.maxHeaderBytes),
-      priority: options.priority === undefined ? DEFAULT_PRIORITY : priorityLevel(options.priority),
-      key: text("partitionKey", options.partitionKey) ?? defaultKey?.(channel),
-      deliverAt: after(time, "delayMs", options.delayMs, 1),
-      expiresAt: after(time, "ttlSeconds", options.ttlSeconds, 1000),
-      type: text("type", options.type),
-      to: text("to", options.to),
-      correlationId: text("correlationId", options.correlationId) ?? cause?.envelope.correlationId ?? cause?.envelope.id ?? id,
-      causationId: text("causationId", options.causationId) ?? cause?.envelope.id,
-      replyTo: text("replyTo", options.replyTo),
-      traceparent: text("traceparent", options.traceparent) ?? (cause === undefined ? undefined : childTrace(cause.envelope, id)),
-      hops: nextHops(cause, limits.maxHops),
-      origin: text("origin", options.origin),
-      provenance: text("provenance", options.provenance),
-    };
+    const draft = new EnvelopeDraft(id, channel, agentId, time);
+    draft.body = body;
+    draft.contentType = contentType;
+    draft.correlationId = id;
+    if (defaultKey !== undefined) draft.key = defaultKey(channel);
+    if (cause !== undefined) continueConversation(draft, cause, limits.maxHops);
+    if (options !== NO_OPTIONS) apply(draft, options, limits.maxHeaderBytes);
+    return draft;
   }
 
   #check(channel: string): void {
@@ -103,12 +88,33 @@ function derivedId(seed: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
-function nextHops(cause: DeliveryContext | undefined, maxHops: number): number {
-  if (cause === undefined) return 0;
-  const hops = cause.envelope.hops + 1;
-  if (hops <= maxHops) return hops;
-  const message = `This message would be hop ${hops} of its conversation and the limit is ${maxHops}: agents answer each other in a circle; break it, or raise limits.maxHops.`;
-  throw new HeraldError("HOP_LIMIT", message, { details: { hops, maxHops, correlationId: cause.envelope.correlationId } });
+/** What a handler publishes belongs to the conversation of what it handles. */
+function continueConversation(draft: EnvelopeDraft, cause: DeliveryContext, maxHops: number): void {
+  const { envelope } = cause;
+  draft.correlationId = envelope.correlationId ?? envelope.id;
+  draft.causationId = envelope.id;
+  draft.traceparent = childTrace(envelope, draft.id);
+  draft.hops = envelope.hops + 1;
+  if (draft.hops <= maxHops) return;
+  const message = `This message would be hop ${draft.hops} of its conversation and the limit is ${maxHops}: agents answer each other in a circle; break it, or raise limits.maxHops.`;
+  throw new HeraldError("HOP_LIMIT", message, { details: { hops: draft.hops, maxHops, correlationId: draft.correlationId } });
+}
+
+/** What the author says explicitly wins. */
+function apply(draft: EnvelopeDraft, options: PublishOptions, maxHeaderBytes: number): void {
+  if (options.headers !== undefined) draft.headers = checkHeaders(options.headers, maxHeaderBytes);
+  if (options.priority !== undefined) draft.priority = priorityLevel(options.priority);
+  draft.key = text("partitionKey", options.partitionKey) ?? draft.key;
+  draft.deliverAt = after(draft.time, "delayMs", options.delayMs, 1);
+  draft.expiresAt = after(draft.time, "ttlSeconds", options.ttlSeconds, 1000);
+  draft.type = text("type", options.type);
+  draft.to = text("to", options.to);
+  draft.correlationId = text("correlationId", options.correlationId) ?? draft.correlationId;
+  draft.causationId = text("causationId", options.causationId) ?? draft.causationId;
+  draft.replyTo = text("replyTo", options.replyTo);
+  draft.traceparent = text("traceparent", options.traceparent) ?? draft.traceparent;
+  draft.origin = text("origin", options.origin);
+  draft.provenance = text("provenance", options.provenance);
 }
 
 function checkSize(bytes: number, maxBytes: number): void {

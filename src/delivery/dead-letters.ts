@@ -3,7 +3,7 @@ import { toMessage } from "../codec/message.ts";
 import type { Broker, BrokerAdmin, StoredEnvelope } from "../core/broker.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Envelope } from "../core/envelope.ts";
-import { HeraldError } from "../core/errors.ts";
+import { HeraldError, showValue } from "../core/errors.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Message } from "../core/message.ts";
 import { factsOf, originalHeaders, redrivenOf, toRedriven, type DeadLetterFacts } from "./dead-letter.ts";
@@ -90,7 +90,7 @@ export class DeadLetters {
   /**
    * Sends dead letters back to the channel and the group that gave up on them: same id, attempts from 1, recorded in
    * `x-redrive-*` headers. An id, or a filter (default: all). Resolves to how many went. Each leaves the dead letters only
-   * once the broker has it; `NOT_FOUND` for an id that is not there.
+   * once the broker has it; `NOT_FOUND` for an id that is not there, `INVALID_ARGUMENT` for a filter that is none.
    */
   async redrive(which: string | DeadLetterFilter = {}): Promise<number> {
     const filter = typeof which === "string" ? { id: which } : which;
@@ -110,7 +110,7 @@ export class DeadLetters {
     return count;
   }
 
-  /** Forgets dead letters for good. An id, or a filter (default: all). Resolves to how many went. */
+  /** Forgets dead letters for good. An id, or a filter (default: all). Resolves to how many went. `INVALID_ARGUMENT` as for {@link redrive}. */
   async purge(which: string | DeadLetterFilter = {}): Promise<number> {
     const filter = typeof which === "string" ? { id: which } : which;
     let count = 0;
@@ -140,6 +140,7 @@ export class DeadLetters {
   }
 
   async *#find(filter: DeadLetterFilter): AsyncGenerator<Found> {
+    checkFilter(filter);
     let left = filter.limit ?? Infinity;
     for (const channel of await this.#channels(filter)) {
       let after: string | undefined;
@@ -194,6 +195,32 @@ export class DeadLetters {
       return undefined;
     }
   }
+}
+
+const FILTER_TYPES: Readonly<Record<keyof DeadLetterFilter, "string" | "number">> = {
+  id: "string",
+  channel: "string",
+  group: "string",
+  code: "string",
+  agentId: "string",
+  deadLetterChannel: "string",
+  before: "number",
+  limit: "number",
+};
+
+/** A condition that is misspelt or empty would mean every dead letter, to be forgotten for good. */
+function checkFilter(filter: unknown): void {
+  if (Object.prototype.toString.call(filter) !== "[object Object]") throw wrongFilter("a filter", filter);
+  for (const [name, value] of Object.entries(filter as object)) {
+    const type = Object.hasOwn(FILTER_TYPES, name) ? FILTER_TYPES[name as keyof DeadLetterFilter] : undefined;
+    if (typeof value !== type || Number.isNaN(value)) throw wrongFilter(`the filter's ${showValue(name)}`, value);
+  }
+}
+
+function wrongFilter(what: string, value: unknown): HeraldError {
+  const known = Object.entries(FILTER_TYPES).map(([name, type]) => `${name} (${type})`);
+  const message = `Dead letters cannot be found by ${what} of ${showValue(value)}: give an id, or an object with any of ${known.join(", ")}.`;
+  return new HeraldError("INVALID_ARGUMENT", message, { details: { field: "filter" } });
 }
 
 function matches(filter: DeadLetterFilter, id: string, facts: DeadLetterFacts): boolean {

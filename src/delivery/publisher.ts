@@ -24,17 +24,37 @@ export interface PublisherOptions {
 /** What an accepted publish came to. */
 export type Published = Extract<PublishResult, { readonly ok: true }>;
 
-interface Pending {
+/** One publish that waits for its answer. A class for the reason that {@link EnvelopeDraft} is one. */
+class Pending {
   readonly envelope: Envelope;
-  readonly dedupe: boolean;
-  /** True: the caller wants to know what it came to; false: the id is enough, and costs no second promise. */
-  readonly detailed: boolean;
+  readonly want: Want;
   readonly resolve: (value: Published | string) => void;
   readonly reject: (error: HeraldError) => void;
+
+  constructor(envelope: Envelope, want: Want, resolve: (value: Published | string) => void, reject: (error: HeraldError) => void) {
+    this.envelope = envelope;
+    this.want = want;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
 }
 
+/** How an envelope is to be published, and what its caller wants to know. */
+interface Want {
+  readonly dedupe: boolean;
+  /** True: what it came to; false: the id is enough, and costs no second promise. */
+  readonly detailed: boolean;
+}
+
+const WANTS = {
+  id: { dedupe: false, detailed: false },
+  idOnce: { dedupe: true, detailed: false },
+  detail: { dedupe: false, detailed: true },
+  detailOnce: { dedupe: true, detailed: true },
+} as const;
+
 interface Batch {
-  readonly items: readonly Pending[];
+  readonly items: Pending[];
   open: boolean;
 }
 
@@ -64,12 +84,12 @@ export class Publisher {
    * outcome is unknown (publish again with the same id), or `OVERLOADED` when too many wait.
    */
   publish(envelope: Envelope, dedupe: boolean): Promise<string> {
-    return this.#add(envelope, dedupe, false) as Promise<string>;
+    return this.#add(envelope, dedupe ? WANTS.idOnce : WANTS.id) as Promise<string>;
   }
 
   /** As {@link publish}, resolving with what the broker said of it. */
   send(envelope: Envelope, dedupe: boolean): Promise<Published> {
-    return this.#add(envelope, dedupe, true) as Promise<Published>;
+    return this.#add(envelope, dedupe ? WANTS.detailOnce : WANTS.detail) as Promise<Published>;
   }
 
   /** Resolves when no publish waits for its answer. */
@@ -83,12 +103,12 @@ export class Publisher {
     this.#deadlines.clear();
   }
 
-  #add(envelope: Envelope, dedupe: boolean, detailed: boolean): Promise<Published | string> {
+  #add(envelope: Envelope, want: Want): Promise<Published | string> {
     if (this.#pending >= this.#options.maxPending) return Promise.reject(overloaded(this.#options.maxPending));
     this.#pending++;
     return new Promise((resolve, reject) => {
       if (this.#queue.length === 0) soon(this.#flushSoon);
-      this.#queue.push({ envelope, dedupe, detailed, resolve, reject });
+      this.#queue.push(new Pending(envelope, want, resolve, reject));
     });
   }
 
@@ -98,7 +118,7 @@ export class Publisher {
     let from = 0;
     for (let i = 1; i <= queue.length; i++) {
       // A batch is a run of neighbours with the same options: their order is kept.
-      const ends = i === queue.length || i - from === this.#options.maxBatch || queue[i]?.dedupe !== queue[from]?.dedupe;
+      const ends = i === queue.length || i - from === this.#options.maxBatch || queue[i]?.want.dedupe !== queue[from]?.want.dedupe;
       if (!ends) continue;
       void this.#send({ items: from === 0 && i === queue.length ? queue : queue.slice(from, i), open: true });
       from = i;
@@ -109,7 +129,7 @@ export class Publisher {
     const envelopes = batch.items.map((item) => item.envelope);
     const deadline = this.#deadlines.add(this.#options.publishTimeoutMs, batch);
     try {
-      const results = await this.#options.broker.publish(envelopes, batch.items[0]?.dedupe === true ? DEDUPE : undefined);
+      const results = await this.#options.broker.publish(envelopes, batch.items[0]?.want.dedupe === true ? DEDUPE : undefined);
       if (batch.open) this.#settle(batch, results);
     } catch (error) {
       if (batch.open) this.#fail(batch, toHeraldError(error));
@@ -125,7 +145,7 @@ export class Publisher {
       if (result.ok) {
         counters.published++;
         if (result.deduplicated) counters.duplicates++;
-        item.resolve(item.detailed ? result : item.envelope.id);
+        item.resolve(item.want.detailed ? result : item.envelope.id);
       } else {
         counters.publishFailed++;
         item.reject(result.error);
@@ -150,6 +170,8 @@ export class Publisher {
   #close(batch: Batch): void {
     batch.open = false;
     this.#pending -= batch.items.length;
+    // Should the array have grown old meanwhile, it must not keep what it held alive.
+    batch.items.fill(NOTHING);
     if (this.#pending > 0 || this.#idle.length === 0) return;
     const idle = this.#idle;
     this.#idle = [];
@@ -165,6 +187,7 @@ export class Publisher {
   }
 }
 
+const NOTHING = undefined as unknown as Pending;
 const DEDUPE = { dedupe: true } as const;
 
 function overloaded(maxPending: number): HeraldError {

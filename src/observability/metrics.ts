@@ -72,11 +72,14 @@ class GroupRecord implements GroupMeter {
   filtered = 0;
   snoozed = 0;
   latencySumMs = 0;
-  readonly #onLatency: (latencyMs: number, micros: number) => void;
+  readonly #onLatency: (latencyMs: number) => void;
+  readonly #recorder: RecordableHistogram;
+  /** Undefined where `recorder` is shared with other groups. */
   readonly histogram: RecordableHistogram | undefined;
 
-  constructor(histogram: RecordableHistogram | undefined, onLatency: (latencyMs: number, micros: number) => void) {
+  constructor(histogram: RecordableHistogram | undefined, shared: RecordableHistogram, onLatency: (latencyMs: number) => void) {
     this.histogram = histogram;
+    this.#recorder = histogram ?? shared;
     this.#onLatency = onLatency;
   }
 
@@ -85,8 +88,8 @@ class GroupRecord implements GroupMeter {
     const latencyMs = ms > 0 ? ms : 0;
     const micros = Math.min(MAX_MICROS, Math.max(1, Math.round(latencyMs * MICROS)));
     this.latencySumMs += latencyMs;
-    this.histogram?.record(micros);
-    this.#onLatency(latencyMs, micros);
+    this.#recorder.record(micros);
+    this.#onLatency(latencyMs);
   }
 
   get counters(): GroupCounters {
@@ -105,8 +108,9 @@ interface ChannelRecord {
 export class Metrics implements Meter {
   readonly #clock: Clock;
   readonly #channels = new Map<string, ChannelRecord>();
-  readonly #all = newHistogram();
-  readonly #rate: RateWindow;
+  /** Latencies of the groups that have no histogram of their own. */
+  readonly #others = newHistogram();
+  readonly #startedAt: number;
   #lateReplies = 0;
   #histograms = 0;
   #lastHandledAt: number;
@@ -115,8 +119,8 @@ export class Metrics implements Meter {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#rate = new RateWindow(clock.monotonic());
-    this.#lastHandledAt = clock.monotonic();
+    this.#startedAt = clock.monotonic();
+    this.#lastHandledAt = this.#startedAt;
   }
 
   /** Monotonic milliseconds of the last handled message, or of the start. */
@@ -133,7 +137,7 @@ export class Metrics implements Meter {
     const known = record.groups.get(group);
     if (known !== undefined) return known;
     const histogram = this.#histograms++ < MAX_HISTOGRAMS ? newHistogram() : undefined;
-    const made = new GroupRecord(histogram, (latencyMs, micros) => this.#onLatency(record.rate, latencyMs, micros));
+    const made = new GroupRecord(histogram, this.#others, (latencyMs) => this.#onLatency(record.rate, latencyMs));
     record.groups.set(group, made);
     return made;
   }
@@ -176,8 +180,8 @@ export class Metrics implements Meter {
       filtered: sum(groups, "filtered"),
       snoozed: sum(groups, "snoozed"),
       lateReplies: this.#lateReplies,
-      ...latencyOf(this.#all, this.#handled, this.#handledSumMs),
-      throughput: this.#rate.perSecond(this.#clock.monotonic()),
+      ...latencyOf(this.#merged(), this.#handled, this.#handledSumMs),
+      throughput: this.#throughput(),
       windowMs: WINDOW_MS,
       timestamp: new Date(this.#clock.now()).toISOString(),
       channels,
@@ -198,14 +202,29 @@ export class Metrics implements Meter {
     return record;
   }
 
-  #onLatency(rate: RateWindow, latencyMs: number, micros: number): void {
+  #onLatency(rate: RateWindow, latencyMs: number): void {
     const now = this.#clock.monotonic();
-    this.#all.record(micros);
     this.#handledSumMs += latencyMs;
     this.#handled++;
-    this.#rate.add(now);
     rate.add(now);
     this.#lastHandledAt = now;
+  }
+
+  /** Every group's latencies in one: put together when somebody asks, so that a message is recorded once. */
+  #merged(): RecordableHistogram {
+    const all = newHistogram();
+    if (this.#others.count > 0) all.add(this.#others);
+    for (const { groups } of this.#channels.values()) {
+      for (const { histogram } of groups.values()) if (histogram !== undefined && histogram.count > 0) all.add(histogram);
+    }
+    return all;
+  }
+
+  #throughput(): number {
+    const now = this.#clock.monotonic();
+    let handled = 0;
+    for (const { rate } of this.#channels.values()) handled += rate.count(now);
+    return handled / (Math.min(WINDOW_MS, Math.max(1000, now - this.#startedAt)) / 1000);
   }
 }
 

@@ -18,13 +18,18 @@ export class RateWindow {
     this.#counts[at] = (this.#counts[at] as number) + 1;
   }
 
-  /** Events a second over the last minute, or since the window began if that is shorter. */
-  perSecond(nowMs: number): number {
+  /** Events of the last minute. */
+  count(nowMs: number): number {
     this.#forward(nowMs);
     let sum = 0;
     for (const count of this.#counts) sum += count;
+    return sum;
+  }
+
+  /** Events a second over the last minute, or since the window began if that is shorter. */
+  perSecond(nowMs: number): number {
     const seconds = Math.min(SECONDS, Math.max(1, (nowMs - this.#startedAt) / 1000));
-    return sum / seconds;
+    return this.count(nowMs) / seconds;
   }
 
   #forward(nowMs: number): void {
