@@ -8,7 +8,7 @@ import { HeraldError } from "../core/errors.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { FakeClock } from "../testing/fake-clock.ts";
 import { toDeadLetter } from "./dead-letter.ts";
-import { DeadLetters } from "./dead-letters.ts";
+import { DeadLetters, type DeadLetterFilter } from "./dead-letters.ts";
 
 /** Dead letters on a broker of their own, written by hand. */
 async function shelf() {
@@ -143,6 +143,26 @@ describe("a list of dead letters", () => {
     await giveUp({ id: "new" });
 
     expect(ids(await letters.list({ before: clock.now() }))).toEqual(["old"]);
+  });
+
+  it.each<unknown>([
+    null,
+    5,
+    [],
+    new Map(),
+    { chanel: "c" },
+    { id: undefined },
+    { channel: 5 },
+    { limit: Number.NaN },
+  ])("is not found by what is no filter, and nothing is purged or sent back by it (%#)", async (filter) => {
+    const { letters, giveUp } = await shelf();
+    await giveUp({ id: "m" });
+    const refused = expect.objectContaining({ code: "INVALID_ARGUMENT", details: { field: "filter" } });
+
+    await expect(letters.list(filter as DeadLetterFilter)).rejects.toEqual(refused);
+    await expect(letters.purge(filter as DeadLetterFilter)).rejects.toEqual(refused);
+    await expect(letters.redrive(filter as DeadLetterFilter)).rejects.toEqual(refused);
+    expect((await letters.stats()).total).toBe(1);
   });
 
   it("needs a broker that can be looked into, and says so otherwise", async () => {

@@ -77,6 +77,7 @@ export class DeadLetters {
 
   /** Dead letters, oldest first within each dead-letter channel; 1000 unless `limit` says otherwise. */
   async list(filter: DeadLetterFilter = {}): Promise<readonly DeadLetterEntry[]> {
+    checkFilter(filter);
     const entries: DeadLetterEntry[] = [];
     for await (const found of this.#find({ limit: 1000, ...filter })) entries.push(this.#entry(found));
     return entries;

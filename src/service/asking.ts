@@ -1,6 +1,6 @@
 import { HeraldError } from "../core/errors.ts";
 import { createId } from "../core/ids.ts";
-import type { Message, PublishOptions } from "../core/message.ts";
+import type { Message, Metadata, PublishOptions } from "../core/message.ts";
 import { Requester } from "../patterns/request-reply.ts";
 import type { SubscribeOptions } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
@@ -34,9 +34,11 @@ export function replyTo(
   message: Message,
   headers?: Readonly<Record<string, string>>,
 ): { readonly channel: string; readonly options: PublishOptions } {
-  const { replyTo: channel, correlationId } = message.metadata;
+  // A program without types may hand in what is no message.
+  const { id, metadata = {} }: { id?: string; metadata?: Partial<Metadata> } = message ?? {};
+  const { replyTo: channel, correlationId } = metadata;
   if (channel === undefined) {
-    const text = `The message '${message.id}' wants no reply: answer only what has a replyTo in its metadata.`;
+    const text = `The message '${id}' wants no reply: answer only what has a replyTo in its metadata.`;
     throw new HeraldError("INVALID_ARGUMENT", text, { details: { field: "message.metadata.replyTo" } });
   }
   const options = {

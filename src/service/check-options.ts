@@ -43,13 +43,20 @@ export function checkFunction(field: string, value: unknown): void {
   if (typeof value !== "function") throw wrongOption(field, "a function", value);
 }
 
+/** Is this an object that options can be read from? Throws `INVALID_ARGUMENT` otherwise. */
+export function checkOptions(options: unknown): void {
+  if (typeof options !== "object" || options === null) throw wrongOption("options", "an object", options);
+}
+
 /** The options of a subscription that are words, names and places; throws `INVALID_ARGUMENT` naming the field. */
-export function checkSubscribeOptions({ group, ack, ordering, from }: SubscribeOptions): void {
+export function checkSubscribeOptions({ group, ack, ordering, from, signal }: SubscribeOptions): void {
   if (group !== undefined && group !== null) checkId(group, "group");
   if (ack !== undefined && ack !== "auto" && ack !== "manual")
     throw wrongOption("ack", "auto or manual", ack);
   if (ordering !== undefined && ordering !== "relaxed" && ordering !== "strict")
     throw wrongOption("ordering", "relaxed or strict", ordering);
+  if (signal !== undefined && typeof signal?.addEventListener !== "function")
+    throw wrongOption("signal", "an AbortSignal", signal);
   if (from === undefined || from === "new" || from === "earliest" || isPlace(from)) return;
   throw wrongOption("from", "new, earliest, { position } or { time } in epoch milliseconds", from);
 }

@@ -13,7 +13,7 @@ import { createRequester, replyTo } from "./asking.ts";
 import { publishEach, type BatchMessage, type BatchResult } from "./batch.ts";
 import type { ChannelDefinition } from "./channel-definition.ts";
 import { bindManifest } from "./bind.ts";
-import { checkFunction } from "./check-options.ts";
+import { checkFunction, checkOptions } from "./check-options.ts";
 import { channelStats, lagOf, pendingOf, type ChannelStats, type ConsumerLag } from "./stats.ts";
 import { Commands, type CommandHandler } from "./commands.ts";
 import { consumeFrom, type Consumed } from "./consume.ts";
@@ -122,6 +122,7 @@ export class MessagingService implements AsyncDisposable {
     options: PublishOptions = NO_OPTIONS,
   ): Promise<string> {
     try {
+      checkOptions(options);
       return this.#running().publish(nameOf(channel), payload, options);
     } catch (error) {
       return Promise.reject(toHeraldError(error));
@@ -228,6 +229,7 @@ export class MessagingService implements AsyncDisposable {
     options: RequestOptions = {},
   ): Promise<Output> {
     try {
+      checkOptions(options);
       const { maxDepth } = this.#running().settings.limits;
       const requester = (this.#requester ??= createRequester(() => this.#running(), this.#replies));
       const held = requester.isReady ? payload : hold(payload, maxDepth);

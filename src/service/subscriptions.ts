@@ -1,5 +1,5 @@
 import { createId } from "../core/ids.ts";
-import { HeraldError } from "../core/errors.ts";
+import { HeraldError, showValue } from "../core/errors.ts";
 import { isWildcard, matchPattern } from "../core/pattern.ts";
 import type { Consumer } from "../delivery/consumer.ts";
 import { listen } from "./listener.ts";
@@ -83,12 +83,13 @@ export class Subscriptions {
 
   /** By id, by handle, or every one of a channel. `NOT_FOUND` when there is none. */
   async unsubscribe(which: string | SubscriptionHandle): Promise<void> {
-    const id = typeof which === "string" ? which : which.id;
+    const id =
+      typeof which === "string" ? which : (which as Partial<SubscriptionHandle> | null | undefined)?.id;
     const handles = this.list().filter((handle) => handle.id === id || handle.channel === id);
     if (handles.length === 0) {
       throw new HeraldError(
         "NOT_FOUND",
-        `There is no subscription '${id}': give its id, its channel, or what subscribe() resolved to.`,
+        `There is no subscription ${showValue(id)}: give its id, its channel, or what subscribe() resolved to.`,
       );
     }
     await Promise.all(handles.map((handle) => handle.unsubscribe()));
