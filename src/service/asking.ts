@@ -35,8 +35,8 @@ export function replyTo(
   headers?: Readonly<Record<string, string>>,
 ): { readonly channel: string; readonly options: PublishOptions } {
   // A program without types may hand in what is no message.
-  const { id, metadata = {} }: { id?: string; metadata?: Partial<Metadata> } = message ?? {};
-  const { replyTo: channel, correlationId } = metadata;
+  const { id, metadata }: Partial<Message> = message ?? {};
+  const { replyTo: channel, correlationId }: Partial<Metadata> = metadata ?? {};
   if (channel === undefined) {
     const text = `The message '${id}' wants no reply: answer only what has a replyTo in its metadata.`;
     throw new HeraldError("INVALID_ARGUMENT", text, { details: { field: "message.metadata.replyTo" } });

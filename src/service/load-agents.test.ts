@@ -100,6 +100,16 @@ describe("the module beside a manifest", () => {
     await expect(agents[1]?.started()).resolves.toBe(42);
   });
 
+  it("lends its `started` to no subscription", async () => {
+    const greedy = manifest("greedy", "subscribes:", "  - channel: questions.asked", "    handler: started");
+    const [agent] = await loaded({ "greedy.yaml": greedy, "greedy.mjs": "export const started = () => {};" });
+
+    await expect(agent?.agent.start()).rejects.toMatchObject({
+      code: "INVALID_MANIFEST",
+      details: { handler: "started" },
+    });
+  });
+
   it("is not needed where the manifest names no handler", async () => {
     const agents = await loaded({
       "quiet.yaml": manifest("quiet", "publishes:", "  - channel: notes.taken"),

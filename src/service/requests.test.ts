@@ -182,6 +182,21 @@ describe("a request", () => {
     expect(got).toEqual(["in time"]);
   });
 
+  it("leaves no reply channel that anybody listens on once its service has stopped", async () => {
+    const { agent, broker } = world();
+    const [service, other] = [
+      await agent("a", { closeBroker: false }),
+      await agent("b", { closeBroker: false }),
+    ];
+    await service.subscribe("question", ({ metadata }) => metadata.replyTo);
+    const channel = await service.request<string>("question", 1);
+
+    await service.stop();
+
+    await expect(other.request(channel, "anybody?")).rejects.toMatchObject({ code: "NO_RESPONDER" });
+    expect(broker.isClosed).toBe(false);
+  });
+
   it("needs one reply channel a service, that no list of its own subscriptions shows", async () => {
     const { asker, broker } = await asking(({ metadata }) => metadata.replyTo);
 
@@ -229,6 +244,20 @@ describe("a request", () => {
 });
 
 describe("an answer by hand", () => {
+  it("finds its request from outside of every handler, also in the midst of a longer conversation", async () => {
+    const { agent } = world();
+    const service = await agent("a");
+    const [asked, answers]: [Message[], unknown[]] = [[], []];
+    await service.subscribe("question", (message) => void asked.push(message));
+    await service.subscribe("in", async () => answers.push(await service.request("question", 1)));
+    await service.publish("in", 1);
+    await expect.poll(() => asked).toHaveLength(1);
+
+    await service.reply(asked[0] as Message, "from outside");
+
+    await expect.poll(() => answers).toEqual(["from outside"]);
+  });
+
   it("to a message that wants none is INVALID_ARGUMENT, saying so", async () => {
     const { agent } = world();
     const service = await agent("a");

@@ -101,6 +101,16 @@ describe("a start that fails", () => {
     await service.stop();
   });
 
+  it("is one where a handler's name is only what every object has", async () => {
+    const messaging = { commands: [{ name: "toString" }] };
+    const service = new MessagingService({ agentId: "a", messaging, handlers: {} });
+
+    await expect(service.start()).rejects.toMatchObject({
+      code: "INVALID_MANIFEST",
+      details: { handler: "toString" },
+    });
+  });
+
   it("is no failure of a stop that comes while it runs", async () => {
     const service = new MessagingService({
       agentId: "a",
