@@ -41,27 +41,40 @@ function outgoing(value: unknown, depth: number, seen: Seen): Fault | undefined 
     case "boolean":
       return undefined;
     case "number":
-      if (!Number.isFinite(value)) return fault("UNSERIALIZABLE", `is ${value}, which JSON cannot carry: send null or a string.`);
+      if (!Number.isFinite(value))
+        return fault("UNSERIALIZABLE", `is ${value}, which JSON cannot carry: send null or a string.`);
       if (value === 0 && Object.is(value, -0)) seen.negativeZero = true;
       return undefined;
     case "object":
       return value === null ? undefined : outgoingObject(value, depth, seen);
     default:
-      return fault("UNSERIALIZABLE", `is of type ${typeof value}, which JSON cannot carry: send a string, a number or null.`);
+      return fault(
+        "UNSERIALIZABLE",
+        `is of type ${typeof value}, which JSON cannot carry: send a string, a number or null.`,
+      );
   }
 }
 
 function outgoingObject(value: object, depth: number, seen: Seen): Fault | undefined {
   if (depth === 0) return tooDeep();
-  if (++seen.objects > MAX_OBJECTS) return fault("MESSAGE_TOO_LARGE", `is object number ${MAX_OBJECTS}, more than a message can hold: send less.`);
+  if (++seen.objects > MAX_OBJECTS)
+    return fault(
+      "MESSAGE_TOO_LARGE",
+      `is object number ${MAX_OBJECTS}, more than a message can hold: send less.`,
+    );
   if (Array.isArray(value)) return each(value, (item) => outgoing(item, depth - 1, seen));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) {
-    if (value instanceof Date && Number.isNaN(value.getTime())) return fault("UNSERIALIZABLE", "is an invalid date: send null or a valid one.");
+    if (value instanceof Date && Number.isNaN(value.getTime()))
+      return fault("UNSERIALIZABLE", "is an invalid date: send null or a valid one.");
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON === "function") return outgoing(toJSON.call(value, ""), depth - 1, seen);
     const kind = Object.prototype.toString.call(value);
-    if (kind !== "[object Object]") return fault("UNSERIALIZABLE", `is a ${kind.slice(8, -1)}, which JSON cannot carry: send its contents.`);
+    if (kind !== "[object Object]")
+      return fault(
+        "UNSERIALIZABLE",
+        `is a ${kind.slice(8, -1)}, which JSON cannot carry: send its contents.`,
+      );
   }
   for (const key in value) {
     if (isUnsafe(key, value)) return unsafe(key);
@@ -76,7 +89,8 @@ function outgoingObject(value: object, depth: number, seen: Seen): Fault | undef
 
 function incoming(value: unknown, depth: number, seen: Seen): Fault | undefined {
   if (typeof value === "number") {
-    if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) seen.inexact = true;
+    if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value)))
+      seen.inexact = true;
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
@@ -115,7 +129,10 @@ function fault(code: ErrorCode, what: string): Fault {
 }
 
 function tooDeep(): Fault {
-  return fault("DEPTH_LIMIT", "is nested deeper than the limit, or refers to itself: flatten it, or send a reference.");
+  return fault(
+    "DEPTH_LIMIT",
+    "is nested deeper than the limit, or refers to itself: flatten it, or send a reference.",
+  );
 }
 
 function unsafe(key: string): Fault {

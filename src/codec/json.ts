@@ -44,7 +44,10 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new HeraldError("MALFORMED", `The body is not JSON${placeOf(error)}: publish JSON, or say what it is with a content type.`);
+    throw new HeraldError(
+      "MALFORMED",
+      `The body is not JSON${placeOf(error)}: publish JSON, or say what it is with a content type.`,
+    );
   }
 }
 
@@ -60,18 +63,31 @@ function isExact(source: string, value: number): boolean {
 }
 
 function unreadable(cause: unknown): HeraldError {
-  return new HeraldError("UNSERIALIZABLE", `The payload cannot be written as JSON: ${describeThrown(cause)}`, { cause });
+  return new HeraldError(
+    "UNSERIALIZABLE",
+    `The payload cannot be written as JSON: ${describeThrown(cause)}`,
+    { cause },
+  );
 }
 
 function keepSign(_key: string, value: unknown): unknown {
   return Object.is(value, -0) ? JSON.rawJSON("-0") : value;
 }
 
-function refuseInexact(this: unknown, key: string, value: unknown, context?: { readonly source?: string }): unknown {
+function refuseInexact(
+  this: unknown,
+  key: string,
+  value: unknown,
+  context?: { readonly source?: string },
+): unknown {
   const source = context?.source;
   if (typeof value !== "number" || source === undefined) return value;
   if (Number.isFinite(value) && (!/^-?\d+$/.test(source) || isExact(source, value))) return value;
-  throw new HeraldError("MALFORMED", `The number ${source.slice(0, 40)} at '${key}' cannot be held exactly: send it as a string.`, {
-    details: { key },
-  });
+  throw new HeraldError(
+    "MALFORMED",
+    `The number ${source.slice(0, 40)} at '${key}' cannot be held exactly: send it as a string.`,
+    {
+      details: { key },
+    },
+  );
 }

@@ -11,8 +11,10 @@ export interface EncodedPayload {
 
 /** Bytes stay bytes (`application/octet-stream`), everything else becomes JSON. Throws as {@link encodeJson} does. */
 export function encodePayload(payload: unknown, maxDepth: number): EncodedPayload {
-  if (payload instanceof Uint8Array) return { body: new Uint8Array(payload), contentType: "application/octet-stream" };
-  if (payload === undefined) throw new HeraldError("UNSERIALIZABLE", "payload is undefined: send null when there is nothing to say.");
+  if (payload instanceof Uint8Array)
+    return { body: new Uint8Array(payload), contentType: "application/octet-stream" };
+  if (payload === undefined)
+    throw new HeraldError("UNSERIALIZABLE", "payload is undefined: send null when there is nothing to say.");
   return { body: encodeJson(payload, maxDepth), contentType: JSON_TYPE };
 }
 

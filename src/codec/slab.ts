@@ -24,9 +24,14 @@ export function encodeText(text: string): Uint8Array {
 
 /** The text of UTF-8 bytes (RFC 3629). `MALFORMED` when they are not: nothing is replaced in silence. */
 export function decodeText(bytes: Uint8Array): string {
-  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const buffer = Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = buffer.toString("utf8");
   // What is not UTF-8 has become U+FFFD; most texts hold none, and need no second look.
   if (!text.includes("\uFFFD") || isUtf8(buffer)) return text;
-  throw new HeraldError("MALFORMED", "The body is not UTF-8: send text as UTF-8, or bytes as application/octet-stream.");
+  throw new HeraldError(
+    "MALFORMED",
+    "The body is not UTF-8: send text as UTF-8, or bytes as application/octet-stream.",
+  );
 }

@@ -7,10 +7,17 @@ const DASH = 0x2d;
  * The ids in a W3C traceparent; undefined when it is not one: wrong lengths, other than lower-case hexadecimal digits, an
  * id of zeros only, version ff.
  */
-export function traceOf(traceparent: string): { readonly traceId: string; readonly spanId: string } | undefined {
+export function traceOf(
+  traceparent: string,
+): { readonly traceId: string; readonly spanId: string } | undefined {
   if (traceparent.length !== TRACEPARENT_LENGTH) return undefined;
   if (!isDash(traceparent, 2) || !isDash(traceparent, 35) || !isDash(traceparent, 52)) return undefined;
-  if (!isHex(traceparent, 0, 2) || !isHex(traceparent, 3, 35) || !isHex(traceparent, 36, 52) || !isHex(traceparent, 53, 55)) {
+  if (
+    !isHex(traceparent, 0, 2) ||
+    !isHex(traceparent, 3, 35) ||
+    !isHex(traceparent, 36, 52) ||
+    !isHex(traceparent, 53, 55)
+  ) {
     return undefined;
   }
   const traceId = traceparent.slice(3, 35);
@@ -40,7 +47,13 @@ for (const digit of "0123456789abcdef") HEX[digit.charCodeAt(0)] = 1;
 function isUuid(id: string): boolean {
   if (id.length !== UUID_LENGTH) return false;
   if (!isDash(id, 8) || !isDash(id, 13) || !isDash(id, 18) || !isDash(id, 23)) return false;
-  return isHex(id, 0, 8) && isHex(id, 9, 13) && isHex(id, 14, 18) && isHex(id, 19, 23) && isHex(id, 24, UUID_LENGTH);
+  return (
+    isHex(id, 0, 8) &&
+    isHex(id, 9, 13) &&
+    isHex(id, 14, 18) &&
+    isHex(id, 19, 23) &&
+    isHex(id, 24, UUID_LENGTH)
+  );
 }
 
 function isDash(text: string, at: number): boolean {

@@ -152,7 +152,8 @@ export class Consumer {
 
   /** What was not started goes back. */
   #giveBack(): void {
-    while (this.#next < this.#buffer.length) this.#push({ kind: "release", delivery: this.#take(), delayMs: 0 });
+    while (this.#next < this.#buffer.length)
+      this.#push({ kind: "release", delivery: this.#take(), delayMs: 0 });
   }
 
   async #acknowledge(deliveries: readonly Delivery[]): Promise<void> {
@@ -168,7 +169,8 @@ export class Consumer {
   /** Starts what waits, as far as there are slots. */
   #pump(): void {
     const { concurrency, ackFirst } = this.#options;
-    while (this.#active < concurrency && this.#next < this.#buffer.length && (!this.#stopping || ackFirst)) this.#begin(this.#take());
+    while (this.#active < concurrency && this.#next < this.#buffer.length && (!this.#stopping || ackFirst))
+      this.#begin(this.#take());
   }
 
   #take(): Delivery {
@@ -233,7 +235,9 @@ export class Consumer {
 
   /** A settlement that fails is a delivery that comes again: told, not thrown. */
   #send(settlements: readonly Settlement[]): void {
-    const sent = this.#options.subscription.settle(settlements).catch((error: unknown) => this.#fault("settle", error));
+    const sent = this.#options.subscription
+      .settle(settlements)
+      .catch((error: unknown) => this.#fault("settle", error));
     this.#outstanding.track(sent);
   }
 
@@ -255,7 +259,13 @@ export class Consumer {
   /** The service stops and the handler has not ended: its message goes back, uncounted. */
   #abandon(run: DeliveryContext): void {
     this.#running.end(run);
-    this.#cut(run, new HeraldError("CANCELLED", "The service stops and its grace period is over: end when context.signal fires."));
+    this.#cut(
+      run,
+      new HeraldError(
+        "CANCELLED",
+        "The service stops and its grace period is over: end when context.signal fires.",
+      ),
+    );
     this.#active--;
     this.#settle(run, { kind: "snoozed", delayMs: 0 });
   }

@@ -7,7 +7,9 @@ import type { Outcome } from "../core/outcome.ts";
 import type { HandlerContext } from "../core/middleware.ts";
 
 /** What a handler said through its context in manual mode. */
-export type Decision = { readonly kind: "ack" } | { readonly kind: "nack"; readonly delayMs: number | undefined; readonly requeue: boolean };
+export type Decision =
+  | { readonly kind: "ack" }
+  | { readonly kind: "nack"; readonly delayMs: number | undefined; readonly requeue: boolean };
 
 /** Where an exactly-once handler's publishes wait until it has succeeded. */
 export interface Outbox {

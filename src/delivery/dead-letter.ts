@@ -64,8 +64,16 @@ export function toDeadLetter(given: GivenUp): Envelope {
     "reply-to": original.replyTo,
   };
   const headers: Record<string, string> = { ...originalHeaders(original) };
-  for (const [name, value] of Object.entries(facts)) if (value !== undefined) headers[PREFIX + name] = headerText(value);
-  return createEnvelope({ ...original, channel: given.channel, headers, expiresAt: undefined, deliverAt: undefined, replyTo: undefined });
+  for (const [name, value] of Object.entries(facts))
+    if (value !== undefined) headers[PREFIX + name] = headerText(value);
+  return createEnvelope({
+    ...original,
+    channel: given.channel,
+    headers,
+    expiresAt: undefined,
+    deliverAt: undefined,
+    replyTo: undefined,
+  });
 }
 
 /** One failed attempt, as it is kept with the message: what an error says is cut to a length that headers can carry. */
@@ -104,7 +112,8 @@ export function factsOf(envelope: Envelope): DeadLetterFacts | undefined {
 /** The message of a dead letter as it was, for its own channel and the group that gave up on it: same id, first attempt again. */
 export function toRedriven(deadLetter: Envelope, facts: DeadLetterFacts, now: number): Envelope {
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(deadLetter.headers)) if (!name.startsWith(PREFIX)) headers[name] = value;
+  for (const [name, value] of Object.entries(deadLetter.headers))
+    if (!name.startsWith(PREFIX)) headers[name] = value;
   headers[REDRIVE_COUNT] = String(redrivenOf(headers) + 1);
   headers[REDRIVE_AT] = isoTime(now);
   headers[REDRIVE_GROUP] = facts.group ?? "";

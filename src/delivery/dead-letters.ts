@@ -115,7 +115,8 @@ export class DeadLetters {
   async purge(which: string | DeadLetterFilter = {}): Promise<number> {
     const filter = typeof which === "string" ? { id: which } : which;
     let count = 0;
-    for await (const { stored, channel } of this.#find(filter)) count += await this.#admin().erase(channel, [stored.position]);
+    for await (const { stored, channel } of this.#find(filter))
+      count += await this.#admin().erase(channel, [stored.position]);
     return count;
   }
 
@@ -146,7 +147,10 @@ export class DeadLetters {
     for (const channel of await this.#channels(filter)) {
       let after: string | undefined;
       for (;;) {
-        const page = await this.#admin().browse(channel, after === undefined ? { limit: PAGE } : { after, limit: PAGE });
+        const page = await this.#admin().browse(
+          channel,
+          after === undefined ? { limit: PAGE } : { after, limit: PAGE },
+        );
         for (const stored of page) {
           const facts = factsOf(stored.envelope);
           if (facts === undefined || !matches(filter, stored.envelope.id, facts)) continue;
@@ -163,13 +167,18 @@ export class DeadLetters {
   async #channels(filter: DeadLetterFilter): Promise<readonly string[]> {
     if (filter.deadLetterChannel !== undefined) return [filter.deadLetterChannel];
     const known = await this.#admin().list();
-    return known.filter((channel) => channel.startsWith("dlq.") || channel === this.#options.ownChannel).toSorted();
+    return known
+      .filter((channel) => channel.startsWith("dlq.") || channel === this.#options.ownChannel)
+      .toSorted();
   }
 
   #admin(): BrokerAdmin {
     const { admin, name } = this.#options.broker;
     if (admin !== undefined) return admin;
-    throw new HeraldError("UNSUPPORTED", `The broker '${name}' cannot list what its channels hold: subscribe to the dead-letter channel instead.`);
+    throw new HeraldError(
+      "UNSUPPORTED",
+      `The broker '${name}' cannot list what its channels hold: subscribe to the dead-letter channel instead.`,
+    );
   }
 
   #entry({ stored, facts, channel }: Found): DeadLetterEntry {
@@ -214,7 +223,8 @@ function checkFilter(filter: unknown): void {
   if (Object.prototype.toString.call(filter) !== "[object Object]") throw wrongFilter("a filter", filter);
   for (const [name, value] of Object.entries(filter as object)) {
     const type = Object.hasOwn(FILTER_TYPES, name) ? FILTER_TYPES[name as keyof DeadLetterFilter] : undefined;
-    if (typeof value !== type || Number.isNaN(value)) throw wrongFilter(`the filter's ${showValue(name)}`, value);
+    if (typeof value !== type || Number.isNaN(value))
+      throw wrongFilter(`the filter's ${showValue(name)}`, value);
   }
 }
 
@@ -236,5 +246,9 @@ function matches(filter: DeadLetterFilter, id: string, facts: DeadLetterFacts): 
 }
 
 function notFound(id: string): HeraldError {
-  return new HeraldError("NOT_FOUND", `There is no dead letter with the id '${id}': list them to see what there is.`, { details: { id } });
+  return new HeraldError(
+    "NOT_FOUND",
+    `There is no dead letter with the id '${id}': list them to see what there is.`,
+    { details: { id } },
+  );
 }

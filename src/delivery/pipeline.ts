@@ -1,6 +1,18 @@
 import type { Outcome } from "../core/outcome.ts";
 import type { DeliveryContext } from "./context.ts";
-import { addressed, checkNotCut, conclude, decode, expire, filter, handle, outcomeOfThrow, validate, type Handling, type Stage } from "./stages.ts";
+import {
+  addressed,
+  checkNotCut,
+  conclude,
+  decode,
+  expire,
+  filter,
+  handle,
+  outcomeOfThrow,
+  validate,
+  type Handling,
+  type Stage,
+} from "./stages.ts";
 
 /** A message's life between receive and the handler, in this order and nowhere else. The first stage with an outcome ends it. */
 const STAGES: readonly Stage[] = [addressed, expire, decode, filter, validate];
@@ -43,7 +55,8 @@ async function resume(
 ): Promise<Outcome> {
   try {
     let outcome = await from.result;
-    for (let i = from.next; outcome === undefined && i < STAGES.length; i++) outcome = await (STAGES[i] as Stage)(run, handling);
+    for (let i = from.next; outcome === undefined && i < STAGES.length; i++)
+      outcome = await (STAGES[i] as Stage)(run, handling);
     if (outcome !== undefined) return outcome;
     // Its time may have run out while it waited: its handler must not start then.
     checkNotCut(run);

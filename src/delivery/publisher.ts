@@ -31,7 +31,12 @@ class Pending {
   readonly resolve: (value: Published | string) => void;
   readonly reject: (error: HeraldError) => void;
 
-  constructor(envelope: Envelope, want: Want, resolve: (value: Published | string) => void, reject: (error: HeraldError) => void) {
+  constructor(
+    envelope: Envelope,
+    want: Want,
+    resolve: (value: Published | string) => void,
+    reject: (error: HeraldError) => void,
+  ) {
     this.envelope = envelope;
     this.want = want;
     this.resolve = resolve;
@@ -104,7 +109,8 @@ export class Publisher {
   }
 
   #add(envelope: Envelope, want: Want): Promise<Published | string> {
-    if (this.#pending >= this.#options.maxPending) return Promise.reject(overloaded(this.#options.maxPending));
+    if (this.#pending >= this.#options.maxPending)
+      return Promise.reject(overloaded(this.#options.maxPending));
     this.#pending++;
     return new Promise((resolve, reject) => {
       if (this.#queue.length === 0) soon(this.#flushSoon);
@@ -118,7 +124,10 @@ export class Publisher {
     let from = 0;
     for (let i = 1; i <= queue.length; i++) {
       // A batch is a run of neighbours with the same options: their order is kept.
-      const ends = i === queue.length || i - from === this.#options.maxBatch || queue[i]?.want.dedupe !== queue[from]?.want.dedupe;
+      const ends =
+        i === queue.length ||
+        i - from === this.#options.maxBatch ||
+        queue[i]?.want.dedupe !== queue[from]?.want.dedupe;
       if (!ends) continue;
       void this.#send({ items: from === 0 && i === queue.length ? queue : queue.slice(from, i), open: true });
       from = i;
@@ -129,7 +138,10 @@ export class Publisher {
     const envelopes = batch.items.map((item) => item.envelope);
     const deadline = this.#deadlines.add(this.#options.publishTimeoutMs, batch);
     try {
-      const results = await this.#options.broker.publish(envelopes, batch.items[0]?.want.dedupe === true ? DEDUPE : undefined);
+      const results = await this.#options.broker.publish(
+        envelopes,
+        batch.items[0]?.want.dedupe === true ? DEDUPE : undefined,
+      );
       if (batch.open) this.#settle(batch, results);
     } catch (error) {
       if (batch.open) this.#fail(batch, toHeraldError(error));
@@ -151,7 +163,11 @@ export class Publisher {
         item.reject(result.error);
       }
     }
-    emit("published", () => ({ agent: this.#options.agentId, envelopes: batch.items.map((item) => item.envelope), results }));
+    emit("published", () => ({
+      agent: this.#options.agentId,
+      envelopes: batch.items.map((item) => item.envelope),
+      results,
+    }));
     this.#close(batch);
   }
 
@@ -201,5 +217,8 @@ function unknownOutcome(timeoutMs: number): HeraldError {
 }
 
 function noAnswer(): HeraldError {
-  return new HeraldError("INTERNAL", "The broker answered for fewer envelopes than it was given: report this as a bug of the broker.");
+  return new HeraldError(
+    "INTERNAL",
+    "The broker answered for fewer envelopes than it was given: report this as a bug of the broker.",
+  );
 }

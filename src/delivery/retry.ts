@@ -30,7 +30,13 @@ export interface RetryPolicy {
 
 /** A policy from its options: 1 s, 2 s, 4 s, … up to 30 s unless said otherwise. Rejects with `INVALID_ARGUMENT` naming the field. */
 export function retryPolicy(options: RetryOptions = {}, random: () => number = Math.random): RetryPolicy {
-  const { strategy = "exponential", initialDelayMs = 1000, maxDelayMs = 30_000, multiplier = 2, jitter = 0 } = options.backoff ?? {};
+  const {
+    strategy = "exponential",
+    initialDelayMs = 1000,
+    maxDelayMs = 30_000,
+    multiplier = 2,
+    jitter = 0,
+  } = options.backoff ?? {};
   const given = options.maxAttempts ?? 3;
   const spread = typeof jitter === "number" ? jitter : jitter ? 0.2 : 0;
   checkNumber("retry.maxAttempts", given, Number.isInteger(given) && given >= 0);
@@ -40,7 +46,8 @@ export function retryPolicy(options: RetryOptions = {}, random: () => number = M
   checkNumber("retry.backoff.multiplier", multiplier, multiplier >= 1);
   checkNumber("retry.backoff.jitter", spread, spread >= 0 && spread <= 1);
   const grow = Object.hasOwn(GROWTH, strategy) ? GROWTH[strategy] : undefined;
-  if (grow === undefined) throw wrong("retry.backoff.strategy", `exponential, linear or constant, not ${showValue(strategy)}`);
+  if (grow === undefined)
+    throw wrong("retry.backoff.strategy", `exponential, linear or constant, not ${showValue(strategy)}`);
   return {
     maxAttempts,
     delayAfter(attempt) {

@@ -15,7 +15,11 @@ export class Running {
   #timer: TimerHandle | undefined;
   #idle: (() => void)[] = [];
 
-  constructor(clock: Clock, timeoutMs: number, onTimeout: (run: DeliveryContext, error: HeraldError) => void) {
+  constructor(
+    clock: Clock,
+    timeoutMs: number,
+    onTimeout: (run: DeliveryContext, error: HeraldError) => void,
+  ) {
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
     this.#onTimeout = onTimeout;

@@ -56,7 +56,8 @@ export class Settler {
   /** The settlement of one run. A promise only when a dead letter must be written first; it never rejects. */
   settle(run: DeliveryContext, outcome: Outcome): Settlement | Promise<Settlement> {
     const settlement = this.#decide(run, outcome);
-    if (EVENTS.settled.hasSubscribers) emit("settled", () => ({ agent: run.agentId, group: run.group, delivery: run.delivery, outcome }));
+    if (EVENTS.settled.hasSubscribers)
+      emit("settled", () => ({ agent: run.agentId, group: run.group, delivery: run.delivery, outcome }));
     return settlement;
   }
 
@@ -100,7 +101,11 @@ export class Settler {
     return this.#giveUp(run, new HeraldError("EXPIRED", message));
   }
 
-  #failed(run: DeliveryContext, error: HeraldError, chosenDelayMs?: number): Settlement | Promise<Settlement> {
+  #failed(
+    run: DeliveryContext,
+    error: HeraldError,
+    chosenDelayMs?: number,
+  ): Settlement | Promise<Settlement> {
     this.#report(run, error);
     const { delivery } = run;
     const delayMs = this.#options.policy.delayAfter(delivery.attempt);
@@ -119,11 +124,24 @@ export class Settler {
       counters.discarded++;
       return { kind: "ack", delivery };
     }
-    const letter = toDeadLetter({ delivery, error, agentId, group, channel: deadLetterChannel, now: clock.now() });
+    const letter = toDeadLetter({
+      delivery,
+      error,
+      agentId,
+      group,
+      channel: deadLetterChannel,
+      now: clock.now(),
+    });
     return this.#options.publish(letter).then(
       (): Settlement => {
         counters.deadLettered++;
-        emit("deadLettered", () => ({ agent: agentId, group, envelope: delivery.envelope, reason: error.code, attempts: delivery.attempt }));
+        emit("deadLettered", () => ({
+          agent: agentId,
+          group,
+          envelope: delivery.envelope,
+          reason: error.code,
+          attempts: delivery.attempt,
+        }));
         return { kind: "ack", delivery };
       },
       (cause): Settlement => this.#stay(run, cause),
@@ -143,8 +161,18 @@ export class Settler {
   #report(run: DeliveryContext, error: HeraldError): void {
     const { agentId, group, logger } = this.#options;
     emit("handlerError", () => ({ agent: agentId, channel: run.envelope.channel, group, error }));
-    const fields = { id: run.envelope.id, channel: run.envelope.channel, group, attempt: run.attempt, code: error.code, err: error.cause ?? error };
-    logger.warn(fields, `Attempt ${run.attempt} of ${run.envelope.id} on '${run.envelope.channel}' failed: ${error.message}`);
+    const fields = {
+      id: run.envelope.id,
+      channel: run.envelope.channel,
+      group,
+      attempt: run.attempt,
+      code: error.code,
+      err: error.cause ?? error,
+    };
+    logger.warn(
+      fields,
+      `Attempt ${run.attempt} of ${run.envelope.id} on '${run.envelope.channel}' failed: ${error.message}`,
+    );
   }
 }
 

@@ -47,7 +47,9 @@ const BUSY_DELAY_MS = 50;
 /** A redriven message goes to the group that gave up on it, and to no other. */
 export const addressed: Stage = (run, { group }) => {
   const target = run.envelope.headers[REDRIVE_GROUP];
-  return target === undefined || target === (group ?? "") ? undefined : { kind: "skipped", reason: "addressed" };
+  return target === undefined || target === (group ?? "")
+    ? undefined
+    : { kind: "skipped", reason: "addressed" };
 };
 
 /** Past its time, a message is never started. */
@@ -91,7 +93,10 @@ async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox
   const { id } = run.envelope;
   const state = await inbox.claim(scope, id);
   if (state !== "new") {
-    run.outcome = state === "done" ? { kind: "skipped", reason: "duplicate" } : { kind: "snoozed", delayMs: BUSY_DELAY_MS };
+    run.outcome =
+      state === "done"
+        ? { kind: "skipped", reason: "duplicate" }
+        : { kind: "snoozed", delayMs: BUSY_DELAY_MS };
     return;
   }
   const outbox: Outbox = { scope, envelopes: [], sealed: false };
@@ -112,7 +117,8 @@ async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox
     committed = true;
   } finally {
     // A run that was cut short after its claim has lost it: the inbox was told then.
-    if (!committed && (run.abortedBy === undefined || run.outbox === undefined)) await inbox.abandon(scope, id);
+    if (!committed && (run.abortedBy === undefined || run.outbox === undefined))
+      await inbox.abandon(scope, id);
   }
 }
 
@@ -135,7 +141,8 @@ export function conclude(run: DeliveryContext): Outcome {
   const { decision, outcome } = run;
   if (outcome !== undefined) return outcome;
   if (decision === undefined || decision.kind === "ack") return HANDLED;
-  if (!decision.requeue) return { kind: "rejected", error: new RejectError("The handler gave the message back without requeue.") };
+  if (!decision.requeue)
+    return { kind: "rejected", error: new RejectError("The handler gave the message back without requeue.") };
   const { delayMs } = decision;
   if (delayMs !== undefined) return { kind: "nacked", delayMs };
   return { kind: "failed", error: new HeraldError("HANDLER_FAILED", "The handler gave the message back.") };
@@ -147,9 +154,14 @@ export function outcomeOfThrow(thrown: unknown): Outcome {
     if (thrown.name === "SnoozeError") return { kind: "snoozed", delayMs: (thrown as SnoozeError).delayMs };
     return thrown.retryable ? { kind: "failed", error: thrown } : { kind: "rejected", error: thrown };
   }
-  return { kind: "failed", error: new HeraldError("HANDLER_FAILED", describeThrown(thrown), { cause: thrown }) };
+  return {
+    kind: "failed",
+    error: new HeraldError("HANDLER_FAILED", describeThrown(thrown), { cause: thrown }),
+  };
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+  return (
+    typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+  );
 }

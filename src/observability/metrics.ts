@@ -77,7 +77,11 @@ class GroupRecord implements GroupMeter {
   /** Undefined where `recorder` is shared with other groups. */
   readonly histogram: RecordableHistogram | undefined;
 
-  constructor(histogram: RecordableHistogram | undefined, shared: RecordableHistogram, onLatency: (latencyMs: number) => void) {
+  constructor(
+    histogram: RecordableHistogram | undefined,
+    shared: RecordableHistogram,
+    onLatency: (latencyMs: number) => void,
+  ) {
     this.histogram = histogram;
     this.#recorder = histogram ?? shared;
     this.#onLatency = onLatency;
@@ -137,7 +141,9 @@ export class Metrics implements Meter {
     const known = record.groups.get(group);
     if (known !== undefined) return known;
     const histogram = this.#histograms++ < MAX_HISTOGRAMS ? newHistogram() : undefined;
-    const made = new GroupRecord(histogram, this.#others, (latencyMs) => this.#onLatency(record.rate, latencyMs));
+    const made = new GroupRecord(histogram, this.#others, (latencyMs) =>
+      this.#onLatency(record.rate, latencyMs),
+    );
     record.groups.set(group, made);
     return made;
   }
@@ -155,13 +161,17 @@ export class Metrics implements Meter {
 
   /** The groups of one channel. */
   groupMetrics(channel: string): GroupMetrics[] {
-    return [...(this.#channels.get(channel)?.groups ?? [])].map(([group, record]) => summary(channel, group, record));
+    return [...(this.#channels.get(channel)?.groups ?? [])].map(([group, record]) =>
+      summary(channel, group, record),
+    );
   }
 
   snapshot(): MetricsSnapshot {
     const names = [...this.#channels.keys()];
     const groups = names.flatMap((name) => this.groupMetrics(name));
-    const channels = Object.fromEntries(names.map((name) => [name, this.channelMetrics(name) as ChannelMetrics]));
+    const channels = Object.fromEntries(
+      names.map((name) => [name, this.channelMetrics(name) as ChannelMetrics]),
+    );
     const sum = <K extends string>(rows: readonly Readonly<Record<K, number>>[], key: K): number =>
       rows.reduce((total, row) => total + row[key], 0);
     const all = Object.values(channels);
@@ -215,7 +225,8 @@ export class Metrics implements Meter {
     const all = newHistogram();
     if (this.#others.count > 0) all.add(this.#others);
     for (const { groups } of this.#channels.values()) {
-      for (const { histogram } of groups.values()) if (histogram !== undefined && histogram.count > 0) all.add(histogram);
+      for (const { histogram } of groups.values())
+        if (histogram !== undefined && histogram.count > 0) all.add(histogram);
     }
     return all;
   }
@@ -239,7 +250,8 @@ function summary(channel: string, group: string, record: GroupRecord): GroupMetr
 }
 
 function latencyOf(histogram: RecordableHistogram | undefined, count: number, sumMs: number): LatencySummary {
-  const at = (percentile: number): number => (count === 0 || histogram === undefined ? 0 : histogram.percentile(percentile) / MICROS);
+  const at = (percentile: number): number =>
+    count === 0 || histogram === undefined ? 0 : histogram.percentile(percentile) / MICROS;
   return {
     avgLatencyMs: count === 0 ? 0 : sumMs / count,
     p50LatencyMs: at(50),

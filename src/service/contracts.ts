@@ -17,6 +17,8 @@ export interface PublishContractOptions {
 
 /** Channels that need no declaration: they belong to the runtime's own conversations. */
 const EXEMPT = ["agent.", "agent-", "reply."];
+/** Names remembered so that each is warned of once; bounded, so that a flood of names costs no memory. */
+const MAX_WARNED = 10_000;
 /** Channels that only Herald itself publishes to. */
 const RESERVED = ["system.", "dlq."];
 
@@ -70,6 +72,7 @@ export class PublishContract {
     const message = `Agent '${agentId}' publishes to '${channel}', which its manifest does not declare: add it to spec.messaging.publishes, or set strict: false.`;
     if (strict) throw new HeraldError("FORBIDDEN", message, { details: { agentId, channel } });
     if (this.#warned.has(channel)) return;
+    if (this.#warned.size >= MAX_WARNED) this.#warned.clear();
     this.#warned.add(channel);
     logger.warn({ agentId, channel }, message);
   }

@@ -74,9 +74,13 @@ function keyOf(group: string, id: string): string {
 
 function aboveZero(field: string, value: number): number {
   if (typeof value === "number" && value > 0) return value;
-  throw new HeraldError("INVALID_ARGUMENT", `Memory inbox option '${field}' must be a number above 0, not ${showValue(value)}.`, {
-    details: { field },
-  });
+  throw new HeraldError(
+    "INVALID_ARGUMENT",
+    `Memory inbox option '${field}' must be a number above 0, not ${showValue(value)}.`,
+    {
+      details: { field },
+    },
+  );
 }
 
 function full(maxIds: number): HeraldError {

@@ -47,7 +47,10 @@ export class MemoryAdmin implements BrokerAdmin {
     return depth ?? 0;
   }
 
-  browse(channel: string, options: { readonly after?: string; readonly limit: number }): Promise<readonly StoredEnvelope[]> {
+  browse(
+    channel: string,
+    options: { readonly after?: string; readonly limit: number },
+  ): Promise<readonly StoredEnvelope[]> {
     const log = this.#topology.channels.get(channel)?.log;
     const found: StoredEnvelope[] = [];
     if (log === undefined || options.limit <= 0) return Promise.resolve(found);

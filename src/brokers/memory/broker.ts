@@ -60,7 +60,8 @@ export class MemoryBroker implements Broker {
     this.#delayed = new Deadlines(settings.clock, (entry) => this.#due(entry));
     this.#waits = new Deadlines(settings.clock, (subscription) => subscription.giveUp());
     this.#host = {
-      startWait: (subscription, waitMs) => (waitMs === Infinity ? undefined : this.#waits.add(waitMs, subscription)),
+      startWait: (subscription, waitMs) =>
+        waitMs === Infinity ? undefined : this.#waits.add(waitMs, subscription),
       endWait: (deadline: Deadline<MemorySubscription>) => this.#waits.cancel(deadline),
       settle: (entry, settlement) => this.#settle(entry, settlement),
       settled: (queue) => this.#afterSettling(queue),
@@ -75,7 +76,8 @@ export class MemoryBroker implements Broker {
   }
 
   open(): Promise<Capabilities> {
-    if (this.#state === "open") return Promise.reject(new HeraldError("ALREADY_EXISTS", "This memory broker is open already."));
+    if (this.#state === "open")
+      return Promise.reject(new HeraldError("ALREADY_EXISTS", "This memory broker is open already."));
     if (this.#state === "closed") return Promise.reject(closed());
     this.#state = "open";
     const replay = this.#settings.replay > 0;
@@ -99,7 +101,10 @@ export class MemoryBroker implements Broker {
     });
   }
 
-  async publish(envelopes: readonly Envelope[], options: BrokerPublishOptions = {}): Promise<readonly PublishResult[]> {
+  async publish(
+    envelopes: readonly Envelope[],
+    options: BrokerPublishOptions = {},
+  ): Promise<readonly PublishResult[]> {
     if (this.#state !== "open") throw closed();
     const results: (PublishResult | Promise<PublishResult>)[] = [];
     const dedupe = options.dedupe === true;
@@ -111,16 +116,22 @@ export class MemoryBroker implements Broker {
       results.push(result);
     }
     this.#serve();
-    return isLate ? Promise.all(results.map((result) => Promise.resolve(result))) : (results as PublishResult[]);
+    return isLate
+      ? Promise.all(results.map((result) => Promise.resolve(result)))
+      : (results as PublishResult[]);
   }
 
   async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
     if (this.#state !== "open") throw closed();
     checkPattern(spec.pattern);
     if (!Number.isInteger(spec.prefetch) || spec.prefetch < 1) {
-      throw new HeraldError("INVALID_ARGUMENT", `prefetch must be a whole number of 1 or more, not ${showValue(spec.prefetch)}.`, {
-        details: { field: "prefetch" },
-      });
+      throw new HeraldError(
+        "INVALID_ARGUMENT",
+        `prefetch must be a whole number of 1 or more, not ${showValue(spec.prefetch)}.`,
+        {
+          details: { field: "prefetch" },
+        },
+      );
     }
     const after = this.#startOf(spec.from);
     const { queue, isNew } = this.#topology.join(spec);
@@ -158,7 +169,8 @@ export class MemoryBroker implements Broker {
   /** Stores one envelope now, or waits for room: a promise only in that case. */
   #accept(envelope: Envelope, dedupe: boolean): PublishResult | Promise<PublishResult> {
     const bytes = envelope.body.byteLength;
-    if (bytes > this.#settings.maxBodyBytes) return { ok: false, error: tooLarge(bytes, this.#settings.maxBodyBytes) };
+    if (bytes > this.#settings.maxBodyBytes)
+      return { ok: false, error: tooLarge(bytes, this.#settings.maxBodyBytes) };
     let channel: Channel;
     try {
       channel = this.#topology.channel(envelope.channel);
@@ -174,7 +186,11 @@ export class MemoryBroker implements Broker {
     return this.#store(envelope, channel, dedupe);
   }
 
-  #acceptWhenFull(envelope: Envelope, channel: Channel, dedupe: boolean): PublishResult | Promise<PublishResult> {
+  #acceptWhenFull(
+    envelope: Envelope,
+    channel: Channel,
+    dedupe: boolean,
+  ): PublishResult | Promise<PublishResult> {
     const copies = this.#topology.route(channel).length;
     const bytes = envelope.body.byteLength * copies;
     const { overflow } = this.#settings;
@@ -183,10 +199,13 @@ export class MemoryBroker implements Broker {
     // A dead letter that nobody reads takes the room that its message is about to leave: refused, it would wedge a full broker.
     const isFree = copies === 0 && this.#capacity.isWithinLimits;
     if (isFree || this.#capacity.fits(copies, bytes)) return this.#reserve(envelope, channel, dedupe);
-    if (overflow === "reject" || this.#capacity.neverFits(copies, bytes)) return { ok: false, error: this.#capacity.overloaded() };
+    if (overflow === "reject" || this.#capacity.neverFits(copies, bytes))
+      return { ok: false, error: this.#capacity.overloaded() };
     if (overflow === "block") {
       return new Promise((resolve) => {
-        this.#capacity.wait(copies, bytes, (error) => resolve(error === undefined ? this.#storeLate(envelope, copies, dedupe) : { ok: false, error }));
+        this.#capacity.wait(copies, bytes, (error) =>
+          resolve(error === undefined ? this.#storeLate(envelope, copies, dedupe) : { ok: false, error }),
+        );
       });
     }
     while (!this.#capacity.fits(copies, bytes)) {
@@ -290,10 +309,12 @@ export class MemoryBroker implements Broker {
   }
 
   #dropOldest(): boolean {
-    const fullest = this.#topology.queues().reduce<GroupQueue | undefined>(
-      (most, queue) => (most === undefined || queue.waiting > most.waiting ? queue : most),
-      undefined,
-    );
+    const fullest = this.#topology
+      .queues()
+      .reduce<GroupQueue | undefined>(
+        (most, queue) => (most === undefined || queue.waiting > most.waiting ? queue : most),
+        undefined,
+      );
     const entry = fullest?.dropOldest();
     if (entry === undefined) return false;
     this.#end(entry);
@@ -325,18 +346,23 @@ export class MemoryBroker implements Broker {
   }
 
   /** The sequence after which a new group reads; undefined: only what comes. */
-  #startOf(from: StartFrom | undefined): ((candidate: { sequence: number; envelope: Envelope }) => boolean) | undefined {
+  #startOf(
+    from: StartFrom | undefined,
+  ): ((candidate: { sequence: number; envelope: Envelope }) => boolean) | undefined {
     if (from === undefined || from === "new") return undefined;
     if (this.#settings.replay === 0) throw noReplay();
     if (from === "earliest") return () => true;
     const { time, position } = (from ?? {}) as { readonly time?: unknown; readonly position?: unknown };
     if (typeof time === "number" && time >= 0) return ({ envelope }) => envelope.time >= time;
-    if (typeof position === "string" && POSITION.test(position)) return ({ sequence }) => sequence >= Number(position);
+    if (typeof position === "string" && POSITION.test(position))
+      return ({ sequence }) => sequence >= Number(position);
     throw wrongStart(from);
   }
 
   #replay(queue: GroupQueue, wanted: (candidate: { sequence: number; envelope: Envelope }) => boolean): void {
-    const found = this.#topology.covered(queue.pattern).flatMap((channel) => [...channel.log.after(0)].filter(wanted));
+    const found = this.#topology
+      .covered(queue.pattern)
+      .flatMap((channel) => [...channel.log.after(0)].filter(wanted));
     found.sort((a, b) => a.sequence - b.sequence);
     for (const { envelope, sequence } of found) {
       this.#capacity.add(1, envelope.body.byteLength);
@@ -357,13 +383,20 @@ function withOwnBytes(envelope: Envelope): Envelope {
 }
 
 function noReplay(): HeraldError {
-  return new HeraldError("UNSUPPORTED", "This memory broker retains nothing to start from: set its option replay above 0, or subscribe from 'new'.", {
-    details: { field: "from" },
-  });
+  return new HeraldError(
+    "UNSUPPORTED",
+    "This memory broker retains nothing to start from: set its option replay above 0, or subscribe from 'new'.",
+    {
+      details: { field: "from" },
+    },
+  );
 }
 
 function closed(): HeraldError {
-  return new HeraldError("CLOSED", "This memory broker is not open: open it first, or make a new one after close().");
+  return new HeraldError(
+    "CLOSED",
+    "This memory broker is not open: open it first, or make a new one after close().",
+  );
 }
 
 function tooLarge(bytes: number, maxBodyBytes: number): HeraldError {

@@ -86,7 +86,10 @@ export class Capacity {
   }
 
   #hasRoom(messages: number, bytes: number): boolean {
-    return this.#messages + messages <= this.#settings.maxMessages && this.#bytes + bytes <= this.#settings.maxBytes;
+    return (
+      this.#messages + messages <= this.#settings.maxMessages &&
+      this.#bytes + bytes <= this.#settings.maxBytes
+    );
   }
 
   #end(blocked: Blocked, error: HeraldError | undefined): void {

@@ -106,7 +106,8 @@ export class ChannelLog {
   *after(sequence: number): Generator<StoredEnvelope & { readonly sequence: number }> {
     for (let at = this.#firstAfter(sequence); at < this.#tail; at++) {
       const slot = this.#slots[this.#index(at)];
-      if (slot !== undefined) yield { envelope: slot.envelope, sequence: slot.sequence, position: String(slot.sequence) };
+      if (slot !== undefined)
+        yield { envelope: slot.envelope, sequence: slot.sequence, position: String(slot.sequence) };
     }
   }
 

@@ -109,4 +109,3 @@ export class Accepted {
     return String(this.#sequence);
   }
 }
-

@@ -25,7 +25,11 @@ export class GroupQueue implements EntryQueue {
   #lowest = PRIORITY_LEVELS;
   #ready = 0;
 
-  constructor(options: { readonly group: string | null; readonly pattern: string; readonly strict: boolean }) {
+  constructor(options: {
+    readonly group: string | null;
+    readonly pattern: string;
+    readonly strict: boolean;
+  }) {
     this.group = options.group;
     this.pattern = options.pattern;
     this.strict = options.strict;

@@ -60,7 +60,11 @@ export function memorySettings(options: MemoryBrokerOptions): MemorySettings {
 }
 
 function wrong(field: string, expected: string, value: unknown): HeraldError {
-  return new HeraldError("INVALID_ARGUMENT", `Memory broker option '${field}' must be ${expected}, not ${showValue(value)}.`, {
-    details: { field },
-  });
+  return new HeraldError(
+    "INVALID_ARGUMENT",
+    `Memory broker option '${field}' must be ${expected}, not ${showValue(value)}.`,
+    {
+      details: { field },
+    },
+  );
 }

@@ -1,4 +1,10 @@
-import { createEnvelope, JSON_TYPE, NO_HEADERS, type Envelope, type EnvelopeInit } from "../../core/envelope.ts";
+import {
+  createEnvelope,
+  JSON_TYPE,
+  NO_HEADERS,
+  type Envelope,
+  type EnvelopeInit,
+} from "../../core/envelope.ts";
 import type { Failure } from "../../core/delivery.ts";
 import { DEFAULT_PRIORITY } from "../../core/priority.ts";
 import { Entry, NO_FAILURES, type EntryQueue } from "./entry.ts";
@@ -79,7 +85,12 @@ export function unpack(packed: Packed, queue: EntryQueue): Entry[] {
       correlationId,
     });
     const history = { attempt: extra?.attempt ?? 1, failures: extra?.failures ?? NO_FAILURES };
-    return new Entry(queue, envelope, { sequence: first.sequence + sequence, tally: queue.tallyOf(envelope.channel) }, history);
+    return new Entry(
+      queue,
+      envelope,
+      { sequence: first.sequence + sequence, tally: queue.tallyOf(envelope.channel) },
+      history,
+    );
   });
 }
 
@@ -103,7 +114,16 @@ function rowOf(entry: Entry, first: First): Row {
 function extraOf(entry: Entry): Extra | undefined {
   const plain = isPlain(entry.envelope);
   if (plain && entry.attempt === 1) return undefined;
-  const { body: _, id: _id, channel: _channel, source: _source, time: _time, correlationId: _correlation, headers, ...others } = entry.envelope;
+  const {
+    body: _,
+    id: _id,
+    channel: _channel,
+    source: _source,
+    time: _time,
+    correlationId: _correlation,
+    headers,
+    ...others
+  } = entry.envelope;
   // Absent headers stay the shared ones, which tell that there are none.
   const rest = headers === NO_HEADERS ? others : { ...others, headers };
   return { ...(plain ? {} : { rest }), attempt: entry.attempt, failures: entry.failures };

@@ -28,7 +28,9 @@ describe("what is retained for replay", () => {
 
     for (let n = 1; n <= 8; n++) await broker.publish([envelope(`channel-${n}`, `m${n}`)]);
 
-    const left = await Promise.all(Array.from({ length: 8 }, (_none, at) => retained(broker, `channel-${at + 1}`)));
+    const left = await Promise.all(
+      Array.from({ length: 8 }, (_none, at) => retained(broker, `channel-${at + 1}`)),
+    );
     expect(left.flat()).toEqual(["m4", "m5", "m6", "m7", "m8"]);
     await broker.close();
   });

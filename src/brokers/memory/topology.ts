@@ -47,11 +47,17 @@ export class Topology {
     const isTransient = name.startsWith(TRANSIENT_PREFIX);
     const listeners = isTransient ? this.#trie.match(name) : NOBODY;
     const replay = isTransient ? 0 : this.#settings.replay;
-    const channel: Channel = { name, log: new ChannelLog(replay, this.#onReplay), route: [], routeVersion: -1 };
+    const channel: Channel = {
+      name,
+      log: new ChannelLog(replay, this.#onReplay),
+      route: [],
+      routeVersion: -1,
+    };
     // A reply that nobody waits for leaves no trace, and one that somebody waits for finds room beside any flood of names.
     if (isTransient && listeners.length === 0) return channel;
     const isOwned = listeners.some(({ pattern }) => pattern === name);
-    if (!isOwned && this.channels.size >= this.#settings.maxChannels) throw tooManyChannels(this.#settings.maxChannels);
+    if (!isOwned && this.channels.size >= this.#settings.maxChannels)
+      throw tooManyChannels(this.#settings.maxChannels);
     this.channels.set(name, channel);
     return channel;
   }
@@ -130,7 +136,8 @@ export class Topology {
     this.#broadcasts.delete(queue);
     this.#trie.remove(queue.pattern, queue);
     const channel = this.channels.get(queue.pattern);
-    if (channel !== undefined && channel.name.startsWith(TRANSIENT_PREFIX)) this.channels.delete(channel.name);
+    if (channel !== undefined && channel.name.startsWith(TRANSIENT_PREFIX))
+      this.channels.delete(channel.name);
     this.forgetRoutes();
   }
 
@@ -174,7 +181,8 @@ export class Topology {
       if (queue.group === null) route.push(queue);
       else {
         const rival = chosen.get(queue.group);
-        if (rival === undefined || (rival.members.size === 0 && queue.members.size > 0)) chosen.set(queue.group, queue);
+        if (rival === undefined || (rival.members.size === 0 && queue.members.size > 0))
+          chosen.set(queue.group, queue);
       }
     }
     return [...route, ...chosen.values()];
@@ -183,7 +191,10 @@ export class Topology {
 
 function otherOrdering({ group, pattern, strict }: GroupQueue): HeraldError {
   const message = `Group '${group}' reads '${pattern}' with ordering '${strict ? "strict" : "relaxed"}': subscribe with the same ordering, or under another group.`;
-  return new HeraldError("CONFLICT", message, { retryable: false, details: { field: "ordering", group, pattern } });
+  return new HeraldError("CONFLICT", message, {
+    retryable: false,
+    details: { field: "ordering", group, pattern },
+  });
 }
 
 function tooManyChannels(maxChannels: number): HeraldError {
