@@ -161,6 +161,11 @@ describe("what is published inside a handler", () => {
     );
   });
 
+  it("may be a reply one hop beyond the limit, and no further", () => {
+    expect(inside({ hops: 32 }, () => compose(1, { type: "reply" })).hops).toBe(33);
+    expect(() => inside({ hops: 33 }, () => compose(1, { type: "reply" }))).toThrow(refusal("HOP_LIMIT"));
+  });
+
   it("under exactly-once has an id that follows from its cause, its scope and its place", () => {
     const at = (scope: string, count: number): string =>
       inside(cause, () => compose(1), { scope, envelopes: Array.from({ length: count }) as Envelope[] }).id;

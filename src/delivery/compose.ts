@@ -58,7 +58,8 @@ export class Composer {
     draft.contentType = contentType;
     draft.correlationId = id;
     if (defaultKey !== undefined) draft.key = defaultKey(channel);
-    if (cause !== undefined) continueConversation(draft, cause, limits.maxHops);
+    // A reply may go one hop further: who asked across the last hop must learn that the next was refused.
+    if (cause !== undefined) continueConversation(draft, cause, options.type === "reply" ? limits.maxHops + 1 : limits.maxHops);
     if (options !== NO_OPTIONS) apply(draft, options, limits.maxHeaderBytes);
     return draft;
   }
