@@ -5,7 +5,6 @@ import type {
   BrokerReport,
   Capabilities,
   PublishResult,
-  StartFrom,
   Subscription,
   SubscriptionSpec,
 } from "../../core/broker.ts";
@@ -21,11 +20,10 @@ import type { GroupQueue } from "./group-queue.ts";
 import { memorySettings, type MemoryBrokerOptions, type MemorySettings } from "./options.ts";
 import { SeenIds } from "./seen-ids.ts";
 import { MemorySubscription, type SubscriptionHost } from "./subscription.ts";
+import { startOf, type Wanted } from "./start-from.ts";
 import { Topology, type Channel } from "./topology.ts";
 
 export type { MemoryBrokerOptions, Overflow } from "./options.ts";
-
-const POSITION = /^\d{1,15}$/;
 
 /**
  * The broker that needs nothing: every ability but a lease, in this process, gone with it. Durability `none`.
@@ -133,12 +131,12 @@ export class MemoryBroker implements Broker {
         },
       );
     }
-    const after = this.#startOf(spec.from);
+    const wanted = startOf(spec.from, this.#settings.replay);
     const { queue, isNew } = this.#topology.join(spec);
     const subscription = new MemorySubscription(queue, spec.prefetch, this.#host);
     queue.members.add(subscription);
     if (queue.members.size === 1) this.#topology.forgetRoutes();
-    if (isNew && after !== undefined) this.#replay(queue, after);
+    if (isNew && wanted !== undefined) this.#replay(queue, wanted);
     return subscription;
   }
 
@@ -345,21 +343,7 @@ export class MemoryBroker implements Broker {
     } else if (queue.members.size === 0) this.#topology.forgetRoutes();
   }
 
-  /** The sequence after which a new group reads; undefined: only what comes. */
-  #startOf(
-    from: StartFrom | undefined,
-  ): ((candidate: { sequence: number; envelope: Envelope }) => boolean) | undefined {
-    if (from === undefined || from === "new") return undefined;
-    if (this.#settings.replay === 0) throw noReplay();
-    if (from === "earliest") return () => true;
-    const { time, position } = (from ?? {}) as { readonly time?: unknown; readonly position?: unknown };
-    if (typeof time === "number" && time >= 0) return ({ envelope }) => envelope.time >= time;
-    if (typeof position === "string" && POSITION.test(position))
-      return ({ sequence }) => sequence >= Number(position);
-    throw wrongStart(from);
-  }
-
-  #replay(queue: GroupQueue, wanted: (candidate: { sequence: number; envelope: Envelope }) => boolean): void {
+  #replay(queue: GroupQueue, wanted: Wanted): void {
     const found = this.#topology
       .covered(queue.pattern)
       .flatMap((channel) => [...channel.log.after(0)].filter(wanted));
@@ -371,25 +355,10 @@ export class MemoryBroker implements Broker {
   }
 }
 
-function wrongStart(from: unknown): HeraldError {
-  const message = `from must be new, earliest, { position } of this memory broker or { time } in epoch milliseconds, not ${showValue(from)}.`;
-  return new HeraldError("INVALID_ARGUMENT", message, { details: { field: "from" } });
-}
-
 /** Small bodies share a buffer. One that stays for hours must not keep those alive that were published beside it. */
 function withOwnBytes(envelope: Envelope): Envelope {
   const { body } = envelope;
   return body.byteLength === body.buffer.byteLength ? envelope : { ...envelope, body: new Uint8Array(body) };
-}
-
-function noReplay(): HeraldError {
-  return new HeraldError(
-    "UNSUPPORTED",
-    "This memory broker retains nothing to start from: set its option replay above 0, or subscribe from 'new'.",
-    {
-      details: { field: "from" },
-    },
-  );
 }
 
 function closed(): HeraldError {
