@@ -59,7 +59,8 @@ export class Composer {
     draft.correlationId = id;
     if (defaultKey !== undefined) draft.key = defaultKey(channel);
     // A reply may go one hop further: who asked across the last hop must learn that the next was refused.
-    if (cause !== undefined) continueConversation(draft, cause, options.type === "reply" ? limits.maxHops + 1 : limits.maxHops);
+    if (cause !== undefined)
+      continueConversation(draft, cause, options.type === "reply" ? limits.maxHops + 1 : limits.maxHops);
     if (options !== NO_OPTIONS) apply(draft, options, limits.maxHeaderBytes);
     return draft;
   }
@@ -98,7 +99,9 @@ function continueConversation(draft: EnvelopeDraft, cause: DeliveryContext, maxH
   draft.hops = envelope.hops + 1;
   if (draft.hops <= maxHops) return;
   const message = `This message would be hop ${draft.hops} of its conversation and the limit is ${maxHops}: agents answer each other in a circle; break it, or raise limits.maxHops.`;
-  throw new HeraldError("HOP_LIMIT", message, { details: { hops: draft.hops, maxHops, correlationId: draft.correlationId } });
+  throw new HeraldError("HOP_LIMIT", message, {
+    details: { hops: draft.hops, maxHops, correlationId: draft.correlationId },
+  });
 }
 
 /** What the author says explicitly wins. */
@@ -134,15 +137,21 @@ function after(time: number, field: string, value: number | undefined, unitMs: n
 function text(field: string, value: string | undefined): string | undefined {
   if (value === undefined) return undefined;
   // oxlint-disable-next-line no-control-regex -- control characters are what is refused.
-  if (typeof value === "string" && value.length <= MAX_TEXT && !/[\u0000-\u001f\u007f]/.test(value)) return value;
+  if (typeof value === "string" && value.length <= MAX_TEXT && !/[\u0000-\u001f\u007f]/.test(value))
+    return value;
   throw wrong(field, `a text of at most ${MAX_TEXT} characters without control characters`, value);
 }
 
 function wrong(field: string, expected: string, value: unknown): HeraldError {
-  return new HeraldError("INVALID_ARGUMENT", `${field} must be ${expected}, not ${showValue(value)}.`, { details: { field } });
+  return new HeraldError("INVALID_ARGUMENT", `${field} must be ${expected}, not ${showValue(value)}.`, {
+    details: { field },
+  });
 }
 
-function checkHeaders(headers: Readonly<Record<string, string>>, maxBytes: number): Readonly<Record<string, string>> {
+function checkHeaders(
+  headers: Readonly<Record<string, string>>,
+  maxBytes: number,
+): Readonly<Record<string, string>> {
   if (!isRecord(headers)) throw wrong("headers", "a plain object of texts", headers);
   const checked: Record<string, string> = Object.create(null) as Record<string, string>;
   let bytes = 0;
@@ -151,7 +160,8 @@ function checkHeaders(headers: Readonly<Record<string, string>>, maxBytes: numbe
     if (!/^[A-Za-z0-9._-]{1,200}$/.test(name) || name === "__proto__" || name === "constructor") {
       throw badHeader(name, "must be 1 to 200 characters of A-Z a-z 0-9 . _ - and no prototype key");
     }
-    if (typeof value !== "string") throw badHeader(name, `must have a string as its value, not ${typeof value}`);
+    if (typeof value !== "string")
+      throw badHeader(name, `must have a string as its value, not ${typeof value}`);
     bytes += name.length + Buffer.byteLength(value);
     checked[name] = value;
   }
@@ -168,5 +178,7 @@ function isRecord(value: unknown): boolean {
 }
 
 function badHeader(name: string, what: string): HeraldError {
-  return new HeraldError("INVALID_ARGUMENT", `Header ${showValue(name)} ${what}.`, { details: { field: "headers" } });
+  return new HeraldError("INVALID_ARGUMENT", `Header ${showValue(name)} ${what}.`, {
+    details: { field: "headers" },
+  });
 }

@@ -182,8 +182,3 @@ export function eventsOf<T>(
   onTestFinished(() => void unsubscribe(`herald:${name}`, listener));
   return heard;
 }
-
-/** A promise to be settled from outside, and how often it was asked for. */
-export function gate<T = void>(): PromiseWithResolvers<T> {
-  return Promise.withResolvers<T>();
-}
