@@ -188,7 +188,7 @@ export class Consumer {
   #begin(delivery: Delivery): void {
     const { agentId, handling, settler } = this.#options;
     if (delivery.attempt > 1) settler.counters(delivery.envelope.channel).redelivered++;
-    const run = new DeliveryContext(delivery, agentId, handling.group);
+    const run = new DeliveryContext(delivery, agentId, handling.group, this);
     const outcome = runPipeline(run, handling, this.#onEnd);
     if (outcome !== undefined) {
       this.#settle(run, outcome);

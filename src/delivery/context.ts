@@ -40,10 +40,14 @@ export class DeliveryContext implements HandlerContext {
   #controller: AbortController | undefined;
   #onDecision: (() => void) | undefined;
 
-  constructor(delivery: Delivery, agentId: string, group: string | null) {
+  /** Whose run it is: told apart by identity. */
+  readonly consumer: object | undefined;
+
+  constructor(delivery: Delivery, agentId: string, group: string | null, consumer?: object) {
     this.delivery = delivery;
     this.agentId = agentId;
     this.group = group;
+    this.consumer = consumer;
   }
 
   get envelope(): Envelope {

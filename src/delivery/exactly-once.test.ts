@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, expect, it } from "vitest";
 import { world } from "../../test/support/agents.ts";
 import { bench, delivery } from "../../test/support/consuming.ts";
@@ -209,6 +210,32 @@ describe("what a handler publishes", () => {
     later.resolve();
     await time.elapse(100);
     expect(seen).toEqual([["late", "m"]]);
+  });
+
+  it("by something that it left running while its effects are on their way goes out too", async () => {
+    const { time, broker, agent } = world();
+    const a = await agent("a", exactlyOnce);
+    const seen: unknown[] = [];
+    let publishLate: () => Promise<unknown> = () => Promise.resolve();
+    const publish = broker.publish.bind(broker);
+    const leaving = Promise.withResolvers<void>();
+    broker.publish = async (envelopes, options) => {
+      if (envelopes[0]?.channel === "out" && seen.length === 0) await leaving.promise;
+      return publish(envelopes, options);
+    };
+    await a.subscribe("out", ({ payload }) => void seen.push(payload));
+    await a.subscribe("c", async () => {
+      await a.publish("out", "effect");
+      const here = AsyncLocalStorage.snapshot();
+      publishLate = () => here(() => a.publish("out", "late"));
+    });
+    await a.publish("c", 0);
+    await time.elapse(10);
+    void publishLate();
+    leaving.resolve();
+    await time.elapse(10);
+
+    expect(seen.toSorted()).toEqual(["effect", "late"]);
   });
 
   it("and the broker does not take is a failure of the handler", async () => {

@@ -271,6 +271,21 @@ describe("a reply", () => {
   });
 });
 
+describe("a thousand requests that were answered", () => {
+  it("leave nothing that waits, and no timer beyond the one that finds nothing to do", async () => {
+    const { clock, requester, reply, idOf } = asking();
+    const answers = Array.from({ length: 1000 }, () => requester.request("c", 1));
+    await settlePromises();
+    for (let at = 0; at < 1000; at++) reply(replyTo(idOf(at), at));
+    await Promise.all(answers);
+
+    expect(requester.pending).toBe(0);
+    expect(clock.pending).toBeLessThanOrEqual(1);
+    await clock.advanceAsync(30_000);
+    expect(clock.pending).toBe(0);
+  });
+});
+
 describe("the reply channel", () => {
   it("is opened once, however many requests come at the same time", async () => {
     const { requester, listen } = asking();

@@ -109,7 +109,10 @@ export interface SubscriptionHandle extends AsyncDisposable {
   readonly group: string | null;
   /** Fires when it is unsubscribed or the service stops, before its handlers have ended. */
   readonly signal: AbortSignal;
-  /** Lets running handlers finish, gives back what was not started. What is published afterwards waits for the group. */
+  /**
+   * Lets running handlers finish, gives back what was not started. What is published afterwards waits for the group. Called
+   * inside a handler of this subscription it resolves at once; the rest follows when the handler has ended.
+   */
   unsubscribe(): Promise<void>;
 }
 

@@ -2,6 +2,7 @@ import { createId } from "../core/ids.ts";
 import { HeraldError, showValue } from "../core/errors.ts";
 import { isWildcard, matchPattern } from "../core/pattern.ts";
 import type { Consumer } from "../delivery/consumer.ts";
+import { currentDelivery } from "../delivery/context.ts";
 import { listen } from "./listener.ts";
 import type { Listening, SubscriptionHandle } from "./options.ts";
 import { notRunning, type Runtime } from "./runtime.ts";
@@ -50,7 +51,14 @@ export class Subscriptions {
       options.group === undefined ? this.#ownGroup(runtime.settings.agentId, pattern) : options.group;
     const id = createId();
     let leaving: Promise<void> | undefined;
-    const unsubscribe = (): Promise<void> => (leaving ??= this.#remove(id, runtime.settings.gracePeriodMs));
+    let consumer: Consumer | undefined;
+    const unsubscribe = (): Promise<void> => {
+      leaving ??= this.#remove(id, runtime.settings.gracePeriodMs);
+      // Asked for by a handler of its own: waiting for that handler's end would be waiting for oneself.
+      return consumer !== undefined && currentDelivery.getStore()?.consumer === consumer
+        ? Promise.resolve()
+        : leaving;
+    };
     const ending = new AbortController();
     const handle = {
       id,
@@ -65,7 +73,7 @@ export class Subscriptions {
     this.#standing.set(id, { handle, ending, own, consumer: undefined });
     if (own) this.#patterns(pattern).add(pattern);
     try {
-      const consumer = await listen(runtime, listening, group);
+      consumer = await listen(runtime, listening, group);
       if (this.#standing.has(id)) this.#standing.set(id, { handle, ending, own, consumer });
       else await consumer.drain(0);
     } catch (error) {
