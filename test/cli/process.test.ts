@@ -10,10 +10,12 @@ const MAIN = path.resolve(import.meta.dirname, "../../src/cli/main.ts");
 
 /** Runs the command line in a shell, as people do. */
 function shell(script: string, env: Readonly<Record<string, string>> = {}) {
+  // Node takes a terminal for one without colours where CI is set; here it is the terminal that is tested.
+  const { CI: _ci, ...inherited } = process.env;
   const command = script.replaceAll("herald", `"${process.execPath}" "${MAIN}"`);
   const { status, stdout, stderr } = spawnSync("bash", ["-c", `set -o pipefail; ${command}`], {
     encoding: "utf8",
-    env: { ...process.env, NODE_OPTIONS: "", ...env },
+    env: { ...inherited, NODE_OPTIONS: "", ...env },
   });
   return { exit: status, stdout, stderr };
 }
