@@ -15,7 +15,7 @@ import { HeraldError, showValue, toHeraldError } from "../../core/errors.ts";
 import { checkPattern } from "../../core/pattern.ts";
 import { MemoryAdmin } from "./admin.ts";
 import { Capacity } from "./capacity.ts";
-import { Accepted, Entry, type EntryQueue } from "./entry.ts";
+import { Accepted, Entry, withFailure, type EntryQueue } from "./entry.ts";
 import type { GroupQueue } from "./group-queue.ts";
 import { memorySettings, type MemoryBrokerOptions, type MemorySettings } from "./options.ts";
 import { SeenIds } from "./seen-ids.ts";
@@ -270,10 +270,9 @@ export class MemoryBroker implements Broker {
       return;
     }
     const nacked = settlement.kind === "nack";
-    const failure = nacked ? settlement.failure : undefined;
     const history = {
       attempt: entry.attempt + (nacked ? 1 : 0),
-      failures: failure === undefined ? entry.failures : [...entry.failures, failure],
+      failures: withFailure(entry.failures, nacked ? settlement.failure : undefined),
     };
     const returning = new Entry(queue, entry.envelope, entry, history);
     const delayMs = settlement.kind === "extend" ? 0 : settlement.delayMs;

@@ -98,6 +98,22 @@ describe("messages without a key", () => {
     expect((await take(subscription))[0]).toMatchObject({ attempt: 3, failures: [failure] });
   });
 
+  it("that fail again and again carry the first failure and the latest nineteen", async () => {
+    const { publish, subscribe } = await opened();
+    const subscription = await subscribe();
+    await publish(["a"]);
+    for (let attempt = 1; attempt <= 100; attempt++) {
+      const [delivery] = await take(subscription);
+      const failure = { attempt, code: "X", message: "no", at: attempt };
+      await subscription.settle([{ kind: "nack", delivery: delivery!, delayMs: 0, failure }]);
+    }
+    const [last] = await take(subscription);
+
+    expect(last?.attempt).toBe(101);
+    const attempts = last?.failures.map(({ attempt }) => attempt);
+    expect(attempts).toEqual([1, ...Array.from({ length: 19 }, (_none, at) => at + 82)]);
+  });
+
   it("come back although the delay that was asked for is no number", async () => {
     const { publish, subscribe } = await opened();
     const subscription = await subscribe();
