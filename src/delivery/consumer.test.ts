@@ -224,6 +224,18 @@ describe("settlements", () => {
     expect(subscription.outcomes).toContain("ack next");
   });
 
+  it("that a broken broker throws at are told as a fault too", async () => {
+    const faults = eventsOf<{ where: string; error: HeraldError }>("fault");
+    const { subscription } = bench(() => {});
+    subscription.onSettle = () => {
+      throw new TypeError("broken client");
+    };
+    subscription.give(delivery());
+    await settlePromises();
+
+    expect(faults.map(({ where, error }) => [where, error.code])).toEqual([["settle", "INTERNAL"]]);
+  });
+
   it("of a failed attempt carry the delay and what failed", async () => {
     const { subscription, clock } = bench(() => Promise.reject(new Error("no")));
     subscription.give(delivery({ id: "m" }, { attempt: 2 }));
@@ -236,6 +248,26 @@ describe("settlements", () => {
         failure: { attempt: 2, code: "HANDLER_FAILED", message: "no", at: clock.now() },
       },
     ] satisfies object[]);
+  });
+});
+
+describe("a consumer's work", () => {
+  it("has gone on since the first delivery that it took while it had nothing in hand", async () => {
+    const { handler, end } = held();
+    const { clock, subscription, consumer } = bench(handler);
+    expect(consumer.busySince).toBe(-Infinity);
+    await clock.advanceAsync(100);
+    subscription.give(delivery());
+    await clock.advanceAsync(100);
+    subscription.give(delivery());
+    await clock.advanceAsync(100);
+    expect(consumer.busySince).toBe(100);
+
+    await end(2);
+    expect(consumer.busySince).toBe(100);
+    subscription.give(delivery());
+    await settlePromises();
+    expect(consumer.busySince).toBe(300);
   });
 });
 

@@ -235,10 +235,15 @@ export class Consumer {
 
   /** A settlement that fails is a delivery that comes again: told, not thrown. */
   #send(settlements: readonly Settlement[]): void {
-    const sent = this.#options.subscription
-      .settle(settlements)
-      .catch((error: unknown) => this.#fault("settle", error));
-    this.#outstanding.track(sent);
+    this.#outstanding.track(this.#hand(settlements));
+  }
+
+  async #hand(settlements: readonly Settlement[]): Promise<void> {
+    try {
+      await this.#options.subscription.settle(settlements);
+    } catch (error) {
+      this.#fault("settle", error);
+    }
   }
 
   #room(): Promise<void> {

@@ -55,14 +55,16 @@ async function resume(
 ): Promise<Outcome> {
   try {
     let outcome = await from.result;
-    for (let i = from.next; outcome === undefined && i < STAGES.length; i++)
-      outcome = await (STAGES[i] as Stage)(run, handling);
-    if (outcome !== undefined) return outcome;
-    // Its time may have run out while it waited: its handler must not start then.
-    checkNotCut(run);
-    await handle(run, handling);
-    return conclude(run);
+    for (const stage of STAGES.slice(from.next)) outcome ??= await stage(run, handling);
+    return outcome ?? (await start(run, handling));
   } catch (error) {
     return outcomeOfThrow(error);
   }
+}
+
+async function start(run: DeliveryContext, handling: Handling): Promise<Outcome> {
+  // Its time may have run out while it waited: its handler must not start then.
+  checkNotCut(run);
+  await handle(run, handling);
+  return conclude(run);
 }
