@@ -378,6 +378,19 @@ describe("an answering handler", () => {
     expect(send).not.toHaveBeenCalled();
   });
 
+  it("reports a result that can never be sent as its error, once", async () => {
+    const sent: unknown[] = [];
+    const send = (_message: Message, payload: unknown) => {
+      sent.push(payload);
+      return sent.length === 1
+        ? Promise.reject(new HeraldError("MESSAGE_TOO_LARGE", "Too large."))
+        : Promise.resolve();
+    };
+
+    expect(await answering(() => 7, send)(query("r"), context)).toBeUndefined();
+    expect(sent).toEqual([7, { error: { code: "MESSAGE_TOO_LARGE", message: "Too large." } }]);
+  });
+
   it("fails when its reply cannot be sent, so that the question comes again", async () => {
     const send = () => Promise.reject(new HeraldError("OVERLOADED", "Full."));
 
