@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { defineChannel, type ChannelDefinition } from "./channel-definition.ts";
+import { MessagingService } from "./service.ts";
 import type { StandardSchemaV1 } from "./schema/standard-schema.ts";
 
 describe("defineChannel", () => {
@@ -31,6 +32,27 @@ describe("defineChannel", () => {
     } as StandardSchemaV1<string, number>;
 
     expectTypeOf(defineChannel("orders.total", { schema }).payload).toEqualTypeOf<number | undefined>();
+  });
+
+  it("holds publishers to its schema as well as handlers", async () => {
+    const schema = {
+      type: "object",
+      properties: { total: { type: "number" } },
+      required: ["total"],
+    } as const;
+    const orders = defineChannel("orders.created", { schema });
+    await using service = new MessagingService({ agentId: "shop" });
+    await service.start();
+    const handled: number[] = [];
+    await service.subscribe(orders, ({ payload }) => void handled.push(payload.total));
+
+    await service.publish(orders, { total: 1 });
+    const refused = service.publish(orders, { total: "much" } as unknown as { total: number });
+    await expect(refused).rejects.toMatchObject({ code: "SCHEMA_VIOLATION" });
+    await service.publish("orders.created", { total: "much" });
+
+    await expect.poll(() => service.getMetrics().deadLettered).toBe(1);
+    expect(handled).toEqual([1]);
   });
 
   it("refuses a pattern", () => {

@@ -26,3 +26,19 @@ export function defineChannel<T = never, const S extends SchemaLike = SchemaLike
   checkChannel(channel);
   return { channel, schema: options.schema };
 }
+
+/** A channel name, or a definition that knows the type of its payloads. */
+export type ChannelRef<T> = string | ChannelDefinition<T>;
+
+/** The name of a channel, whichever way it was given. Throws `INVALID_CHANNEL` for what is neither. */
+export function nameOf(channel: ChannelRef<never> | ChannelRef<unknown>): string {
+  const name: unknown = typeof channel === "object" && channel !== null ? channel.channel : channel;
+  // The rest of the name's check comes later, and once a name.
+  if (typeof name !== "string") checkChannel(name);
+  return name;
+}
+
+/** The schema of a channel that was defined in code. */
+export function schemaOf(channel: unknown): SchemaLike | undefined {
+  return typeof channel === "object" && channel !== null ? (channel as ChannelDefinition).schema : undefined;
+}

@@ -26,6 +26,7 @@ const RESERVED = ["system.", "dlq."];
 export class PublishContract {
   readonly #options: PublishContractOptions;
   readonly #validators = new Map<string, Validator | undefined>();
+  readonly #defined = new WeakMap<object, Validator>();
   readonly #warned = new Set<string>();
   readonly #declares: boolean;
 
@@ -43,19 +44,29 @@ export class PublishContract {
 
   /**
    * Nothing if the payload may be published, at once unless its Standard Schema answers later. Throws or rejects with `FORBIDDEN` (reserved,
-   * or not declared in strict mode) or `SCHEMA_VIOLATION` with the failing paths.
+   * or not declared in strict mode) or `SCHEMA_VIOLATION` with the failing paths. The manifest's schema holds before
+   * `defined`, that of the channel's definition in code.
    */
-  check(channel: string, payload: unknown): void | Promise<void> {
-    const validator = this.#validators.get(channel);
-    if (validator === undefined) {
-      if (!this.#validators.has(channel)) this.#undeclared(channel);
-      return undefined;
-    }
+  check(channel: string, payload: unknown, defined?: SchemaLike): void | Promise<void> {
+    if (!this.#validators.has(channel)) this.#undeclared(channel);
+    const validator = this.#validators.get(channel) ?? this.#definedBy(defined, channel);
+    if (validator === undefined) return undefined;
     // What a schema makes of the payload is for the handler, which validates it again: the author's own value travels.
     const result = validator.validate(payload);
     if (result instanceof Promise) return result.then((late) => void accepted(late, channel));
     accepted(result, channel);
     return undefined;
+  }
+
+  /** The validator of a channel's definition in code, compiled once. */
+  #definedBy(schema: SchemaLike | undefined, channel: string): Validator | undefined {
+    if (schema === undefined || typeof schema === "boolean") return undefined;
+    let validator = this.#defined.get(schema);
+    if (validator === undefined) {
+      validator = compileSchema(schema, { name: channel });
+      this.#defined.set(schema, validator);
+    }
+    return validator;
   }
 
   #undeclared(channel: string): void {

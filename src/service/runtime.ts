@@ -11,6 +11,7 @@ import { requireAbility } from "./check.ts";
 import { PublishContract } from "./contracts.ts";
 import { hold } from "./hold.ts";
 import { DeliveryGuarantee } from "./options.ts";
+import type { SchemaLike } from "./schema/model.ts";
 import type { Settings } from "./settings.ts";
 import type { BrokerLease } from "./shared-broker.ts";
 
@@ -62,8 +63,8 @@ export class Runtime {
   }
 
   /** Composes and publishes; resolves with the id. What an exactly-once handler publishes waits until it has succeeded. */
-  publish(channel: string, payload: unknown, options: PublishOptions): Promise<string> {
-    const checked = this.#contract.check(channel, payload);
+  publish(channel: string, payload: unknown, options: PublishOptions, schema?: SchemaLike): Promise<string> {
+    const checked = this.#contract.check(channel, payload, schema);
     if (checked instanceof Promise)
       return this.#hold(checked, payload).then((held) => this.#publishChecked(channel, held, options));
     return this.#publishChecked(channel, payload, options);

@@ -4,14 +4,14 @@ import { toHeraldError } from "../core/errors.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import type { Handler, Middleware } from "../core/middleware.ts";
 import { agentChannel, BROADCAST_CHANNEL, checkAgentId, commandChannel } from "../core/names.ts";
-import { checkChannel, checkPattern } from "../core/pattern.ts";
+import { checkPattern } from "../core/pattern.ts";
 import type { DeadLetters } from "../delivery/dead-letters.ts";
 import { Metrics, type MetricsSnapshot } from "../observability/metrics.ts";
 import { answering, type Requester, type RequestOptions } from "../patterns/request-reply.ts";
 import { compose } from "../routing/compose.ts";
 import { createRequester, replyTo } from "./asking.ts";
 import { publishEach, type BatchMessage, type BatchResult } from "./batch.ts";
-import type { ChannelDefinition } from "./channel-definition.ts";
+import { nameOf, schemaOf, type ChannelRef } from "./channel-definition.ts";
 import { bindManifest } from "./bind.ts";
 import { checkFunction, checkOptions } from "./check-options.ts";
 import { channelStats, lagOf, pendingOf, type ChannelStats, type ConsumerLag } from "./stats.ts";
@@ -25,9 +25,6 @@ import { notRunning, Runtime } from "./runtime.ts";
 import { settingsOf, type Settings } from "./settings.ts";
 import { leaseBroker } from "./shared-broker.ts";
 import { Subscriptions } from "./subscriptions.ts";
-
-/** A channel name, or a definition that knows the type of its payloads. */
-export type ChannelRef<T> = string | ChannelDefinition<T>;
 
 /** A subscription that is asked for, by the program or by the manifest. */
 interface Wanted {
@@ -123,7 +120,7 @@ export class MessagingService implements AsyncDisposable {
   ): Promise<string> {
     try {
       checkOptions(options);
-      return this.#running().publish(nameOf(channel), payload, options);
+      return this.#running().publish(nameOf(channel), payload, options, schemaOf(channel));
     } catch (error) {
       return Promise.reject(toHeraldError(error));
     }
@@ -160,7 +157,7 @@ export class MessagingService implements AsyncDisposable {
     options: SubscribeOptions = {},
   ): Promise<SubscriptionHandle> {
     const pattern = nameOf(channel);
-    const schema = typeof channel === "string" ? undefined : channel.schema;
+    const schema = schemaOf(channel);
     return this.#listen({
       pattern,
       handler: handler as Handler,
@@ -378,13 +375,6 @@ export class MessagingService implements AsyncDisposable {
     if (this.#runtime === undefined) throw notRunning(this.agentId);
     return this.#runtime;
   }
-}
-
-function nameOf(channel: ChannelRef<never> | ChannelRef<unknown>): string {
-  const name: unknown = typeof channel === "object" && channel !== null ? channel.channel : channel;
-  // The rest of the name's check comes later, and once a name.
-  if (typeof name !== "string") checkChannel(name);
-  return name;
 }
 
 function declaredOptions(declared: SubscribedChannel | undefined): SubscribeOptions {
