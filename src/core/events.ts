@@ -7,7 +7,7 @@ import { channel } from "node:diagnostics_channel";
 export const EVENTS = {
   /** `{ agent, envelopes, results }`: one batch was given to the broker. */
   published: channel("herald:published"),
-  /** `{ agent, group, delivery, outcome, durationMs }`: one delivery was handled and settled. */
+  /** `{ agent, group, delivery, outcome }`: the outcome of one delivery is known. */
   settled: channel("herald:settled"),
   /** `{ agent, group, envelope, reason, attempts }`: one message was given up on. */
   deadLettered: channel("herald:dead-lettered"),
