@@ -1,4 +1,5 @@
 import type { Clock, TimerHandle } from "./clock.ts";
+import { Heap } from "./heap.ts";
 
 /** Something that is due at a moment; one that was taken back is passed over. */
 export interface Deadline<T> {
@@ -13,7 +14,7 @@ export interface Deadline<T> {
 export class Deadlines<T> {
   readonly #clock: Clock;
   readonly #onDue: (value: T) => void;
-  #heap: Deadline<T>[] = [];
+  readonly #heap = new Heap<Deadline<T>>(isBefore);
   #timer: TimerHandle | undefined;
   #timerDueAt = Infinity;
   #cancelled = 0;
@@ -26,7 +27,7 @@ export class Deadlines<T> {
 
   /** How many deadlines wait. */
   get size(): number {
-    return this.#heap.length - this.#cancelled;
+    return this.#heap.size - this.#cancelled;
   }
 
   /** Calls back with `value` after `delayMs`. */
@@ -36,7 +37,7 @@ export class Deadlines<T> {
       order: this.#added++,
       value,
     };
-    push(this.#heap, entry);
+    this.#heap.push(entry);
     this.#arm();
     return entry;
   }
@@ -46,14 +47,13 @@ export class Deadlines<T> {
     if (entry.value === undefined) return;
     entry.value = undefined;
     this.#cancelled++;
-    if (this.#cancelled > 64 && this.#cancelled > this.#heap.length / 2) this.#compact();
+    if (this.#cancelled > 64 && this.#cancelled > this.#heap.size / 2) this.#compact();
   }
 
   /** Forgets every deadline. */
   clear(): void {
     // A cancel() that comes later must not be counted: the heap no longer holds the entry.
-    for (const entry of this.#heap) entry.value = undefined;
-    this.#heap = [];
+    for (const entry of this.#heap.drain()) entry.value = undefined;
     this.#cancelled = 0;
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -61,15 +61,14 @@ export class Deadlines<T> {
   }
 
   #compact(): void {
-    const live = this.#heap.filter((entry) => entry.value !== undefined);
-    this.#heap = [];
-    for (const entry of live) push(this.#heap, entry);
+    const live = this.#heap.drain().filter((entry) => entry.value !== undefined);
+    for (const entry of live) this.#heap.push(entry);
     this.#cancelled = 0;
     if (live.length === 0) this.clear();
   }
 
   #arm(): void {
-    const first = this.#heap[0];
+    const first = this.#heap.peek();
     if (first === undefined || first.dueAt >= this.#timerDueAt) return;
     this.#timer?.cancel();
     this.#timerDueAt = first.dueAt;
@@ -81,8 +80,12 @@ export class Deadlines<T> {
     this.#timerDueAt = Infinity;
     const now = this.#clock.monotonic();
     try {
-      for (let first = this.#heap[0]; first !== undefined && first.dueAt <= now; first = this.#heap[0]) {
-        pop(this.#heap);
+      for (
+        let first = this.#heap.peek();
+        first !== undefined && first.dueAt <= now;
+        first = this.#heap.peek()
+      ) {
+        this.#heap.pop();
         const { value } = first;
         // From here on a late cancel() must not be counted: the heap no longer holds the entry.
         first.value = undefined;
@@ -98,32 +101,4 @@ export class Deadlines<T> {
 
 function isBefore<T>(a: Deadline<T>, b: Deadline<T>): boolean {
   return a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order);
-}
-
-function push<T>(heap: Deadline<T>[], entry: Deadline<T>): void {
-  let at = heap.length;
-  heap.push(entry);
-  while (at > 0) {
-    const parent = (at - 1) >> 1;
-    if (!isBefore(entry, heap[parent] as Deadline<T>)) break;
-    heap[at] = heap[parent] as Deadline<T>;
-    at = parent;
-  }
-  heap[at] = entry;
-}
-
-function pop<T>(heap: Deadline<T>[]): void {
-  const last = heap.pop() as Deadline<T>;
-  if (heap.length === 0) return;
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && isBefore(heap[child + 1] as Deadline<T>, heap[child] as Deadline<T>))
-      child++;
-    if (!isBefore(heap[child] as Deadline<T>, last)) break;
-    heap[at] = heap[child] as Deadline<T>;
-    at = child;
-  }
-  heap[at] = last;
 }
