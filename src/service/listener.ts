@@ -1,7 +1,7 @@
 import { isWildcard } from "../core/pattern.ts";
 import { createId } from "../core/ids.ts";
 import { Consumer } from "../delivery/consumer.ts";
-import { retryPolicy } from "../delivery/retry.ts";
+import { retryPolicy, type RetryPolicy } from "../delivery/retry.ts";
 import { Settler } from "../delivery/settle.ts";
 import type { Handling } from "../delivery/stages.ts";
 import { compileFilter } from "../routing/filter.ts";
@@ -22,7 +22,8 @@ export async function listen(
   const { settings, broker } = runtime;
   checkSubscribeOptions(options);
   const guarantee = guaranteeOf(options.guarantee ?? settings.guarantee, "guarantee");
-  checkAbilities(runtime, listening, { group, guarantee });
+  const policy = retryPolicy({ ...settings.retry, ...options.retry });
+  checkAbilities(runtime, listening, { group, guarantee, policy });
   const concurrency = whole("maxConcurrency", options.maxConcurrency ?? settings.maxConcurrency);
   const prefetch = whole("prefetch", options.prefetch ?? Math.max(settings.prefetch, concurrency));
   const ordering = options.ordering ?? settings.ordering;
@@ -36,7 +37,7 @@ export async function listen(
     logger: settings.logger,
     agentId: settings.agentId,
     group,
-    policy: retryPolicy({ ...settings.retry, ...options.retry }),
+    policy,
     deadLetterChannel: settings.deadLetterChannel,
     expiredToDlq: options.expiredToDlq ?? false,
     once: guarantee === DeliveryGuarantee.AT_MOST_ONCE,
@@ -94,7 +95,7 @@ function isManual(settings: Settings, options: SubscribeOptions): boolean {
 function checkAbilities(
   runtime: Runtime,
   { pattern, options }: Listening,
-  { group, guarantee }: Chosen,
+  { group, guarantee, policy }: Chosen & { readonly policy: RetryPolicy },
 ): void {
   const { settings, broker, capabilities } = runtime;
   const need = (ability: Need["ability"], because: string): void =>
@@ -114,7 +115,6 @@ function checkAbilities(
     );
   }
   if ((options.ordering ?? settings.ordering) === "strict") need("ordering", "ordering: strict");
-  const { maxAttempts } = retryPolicy({ ...settings.retry, ...options.retry });
-  if (guarantee !== DeliveryGuarantee.AT_MOST_ONCE && maxAttempts > 1)
+  if (guarantee !== DeliveryGuarantee.AT_MOST_ONCE && policy.maxAttempts > 1)
     need("nackDelay", "retry with backoff");
 }
