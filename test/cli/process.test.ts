@@ -99,7 +99,7 @@ describe("streams", () => {
     });
   });
 
-  it.skipIf(!existsSync("/dev/full"))("a full disk is an error, not a success", () => {
+  it.skipIf(!existsSync("/dev/full"))("a full disk is an error, not a success (needs /dev/full)", () => {
     const { exit, stderr } = shell(`herald validate ${manifest("shop")} > /dev/full`);
     expect(exit).toBe(1);
     expect(stderr).toMatch(/^error: .*ENOSPC.*\n {2}why: The output could not be written\.\n/);
@@ -121,7 +121,7 @@ describe("colour", () => {
   });
 
   it.skipIf(!existsSync("/usr/bin/script"))(
-    "is shown on a terminal, unless NO_COLOR or a dumb terminal forbid it",
+    "is shown on a terminal, unless NO_COLOR or a dumb terminal forbid it (needs script)",
     () => {
       const onTerminal = (env: Readonly<Record<string, string>>) =>
         shell(`script -qec '${BROKEN}' /dev/null < /dev/null`, { TERM: "xterm-256color", ...env }).stdout;
