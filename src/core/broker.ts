@@ -1,6 +1,7 @@
 import type { Delivery, Settlement } from "./delivery.ts";
 import type { Envelope } from "./envelope.ts";
 import type { HeraldError } from "./errors.ts";
+import type { Inbox, InboxOptions, Stores, StoreWrites } from "./store.ts";
 
 /** What survives: nothing is kept | the process's end is not survived | kill of a process | crash of the system | loss of power. */
 export type Durability = "none" | "process" | "os" | "power";
@@ -144,6 +145,11 @@ export interface BrokerAdmin {
   ): Promise<readonly StoredEnvelope[]>;
   /** Takes single envelopes out of what a channel retains; resolves to how many were there. */
   erase(channel: string, positions: readonly string[]): Promise<number>;
+  /**
+   * Forgets that a group reads a pattern, with its place and everything that waits for it. Its subscriptions of that pattern
+   * get nothing more, and what they still settle is ignored. Unknown: no error. Absent: groups cannot be forgotten.
+   */
+  dropGroup?(pattern: string, group: string): Promise<void>;
 }
 
 /**
@@ -154,6 +160,11 @@ export interface Broker {
   readonly name: string;
   /** Connects. What it resolves to holds until close(). Twice is `ALREADY_EXISTS`. */
   open(signal?: AbortSignal): Promise<Capabilities>;
+  /**
+   * What holds for one channel, or for every channel that a pattern covers; between open() and close(). Absent: what open()
+   * resolved to holds for all of them alike. It never says less than that.
+   */
+  capabilitiesOf?(pattern: string): Capabilities;
   /**
    * Hands envelopes over, in order. Results are positional; some may fail while others succeed. A channel that nobody
    * subscribed to is accepted. Rejects with `CLOSED` after close.
@@ -166,6 +177,27 @@ export interface Broker {
   /** Idempotent. What is unsettled is left for redelivery. */
   close(): Promise<void>;
   readonly admin?: BrokerAdmin;
+  /**
+   * The record behind exactly-once, kept in the broker's own store: it survives what the messages survive, and every
+   * process of the broker shares it. Absent: the technology has no store for it.
+   */
+  createInbox?(options: InboxOptions): Inbox;
+  /**
+   * Event streams and small values, kept as durably as messages are and shared by every process of the broker; usable while
+   * it is open. Absent: the technology has no store for them.
+   */
+  createStores?(): Stores;
+}
+
+/** What takes place together with the acknowledgement of one delivery. */
+export interface Commit {
+  readonly delivery: Delivery;
+  /** From now on `done` in the broker's own inbox. */
+  readonly inbox: { readonly scope: string; readonly id: string };
+  /** Published in order; what was published before under the same id is not published again. */
+  readonly envelopes: readonly Envelope[];
+  /** Written to the broker's own stores. */
+  readonly writes: StoreWrites;
 }
 
 /** A standing interest in a pattern. It is asked; it never calls. */
@@ -174,6 +206,12 @@ export interface Subscription {
   receive(limit: number, waitMs: number): Promise<readonly Delivery[]>;
   /** Ends or extends deliveries. Idempotent; a late settlement is ignored, not an error. */
   settle(settlements: readonly Settlement[]): Promise<void>;
+  /**
+   * Acknowledges one delivery, with everything that belongs to it: all of it or nothing, whatever dies. Rejects with `CONFLICT`
+   * when the delivery is not this subscription's any more, or when what was read is not what it was. Absent: the
+   * technology has no transaction over all of this.
+   */
+  commit?(commit: Commit): Promise<void>;
   /** Hands out nothing more and releases what was never handed out; a waiting receive resolves empty. settle() still works. */
   close(): Promise<void>;
 }

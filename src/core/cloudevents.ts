@@ -26,22 +26,25 @@ export function attributesOf(envelope: Envelope): Record<string, string> {
     time: isoTime(envelope.time),
     datacontenttype: envelope.contentType,
   };
-  const optional: readonly (readonly [string, string | number | undefined])[] = [
-    ["partitionkey", envelope.key],
-    ["correlationid", envelope.correlationId],
-    ["causationid", envelope.causationId],
-    ["traceparent", envelope.traceparent],
-    ["expirytime", envelope.expiresAt === undefined ? undefined : isoTime(envelope.expiresAt)],
-    ["deliverytime", envelope.deliverAt === undefined ? undefined : isoTime(envelope.deliverAt)],
-    ["priority", envelope.priority === DEFAULT_PRIORITY ? undefined : envelope.priority],
-    ["replyto", envelope.replyTo],
-    ["recipient", envelope.to],
-    ["hops", envelope.hops === 0 ? undefined : envelope.hops],
-    ["origin", envelope.origin],
-    ["provenance", envelope.provenance],
-  ];
-  for (const [name, value] of optional) if (value !== undefined) attributes[name] = String(value);
+  const { expiresAt, deliverAt, priority, hops } = envelope;
+  put(attributes, "contentencoding", envelope.contentEncoding);
+  put(attributes, "partitionkey", envelope.key);
+  put(attributes, "correlationid", envelope.correlationId);
+  put(attributes, "causationid", envelope.causationId);
+  put(attributes, "traceparent", envelope.traceparent);
+  put(attributes, "expirytime", expiresAt === undefined ? undefined : isoTime(expiresAt));
+  put(attributes, "deliverytime", deliverAt === undefined ? undefined : isoTime(deliverAt));
+  put(attributes, "priority", priority === DEFAULT_PRIORITY ? undefined : String(priority));
+  put(attributes, "replyto", envelope.replyTo);
+  put(attributes, "recipient", envelope.to);
+  put(attributes, "hops", hops === 0 ? undefined : String(hops));
+  put(attributes, "origin", envelope.origin);
+  put(attributes, "provenance", envelope.provenance);
   return attributes;
+}
+
+function put(attributes: Record<string, string>, name: string, value: string | undefined): void {
+  if (value !== undefined) attributes[name] = value;
 }
 
 /** What a technology knows of a message besides its attributes. */
@@ -66,6 +69,7 @@ export function envelopeOf(attributes: Attributes, carried: Carried): Envelope {
     body: carried.body,
     headers: carried.headers,
     contentType: attributes["datacontenttype"] ?? JSON_TYPE,
+    contentEncoding: attributes["contentencoding"],
     type: attributes["type"] === DEFAULT_TYPE ? undefined : attributes["type"],
     key: attributes["partitionkey"],
     correlationId: attributes["correlationid"],

@@ -22,6 +22,8 @@ export interface Envelope {
   /** Opaque to brokers. */
   readonly body: Uint8Array;
   readonly contentType: string;
+  /** How the body is compressed: `gzip`, `zstd`, `snappy`. Undefined: not at all. */
+  readonly contentEncoding: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
   /** 0 to 99, lower first. */
   readonly priority: number;
@@ -61,6 +63,7 @@ export class EnvelopeDraft implements Envelope {
   readonly time: number;
   body: Uint8Array = NO_BYTES;
   contentType = JSON_TYPE;
+  contentEncoding: string | undefined = undefined;
   headers = NO_HEADERS;
   priority = DEFAULT_PRIORITY;
   key: string | undefined = undefined;
@@ -89,6 +92,7 @@ export function createEnvelope(init: EnvelopeInit): Envelope {
   const draft = new EnvelopeDraft(init.id, init.channel, init.source, init.time);
   draft.body = init.body;
   draft.contentType = init.contentType ?? JSON_TYPE;
+  draft.contentEncoding = init.contentEncoding;
   draft.headers = init.headers ?? NO_HEADERS;
   draft.priority = init.priority ?? DEFAULT_PRIORITY;
   draft.key = init.key;

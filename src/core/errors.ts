@@ -23,15 +23,43 @@ export const ERROR_CODES = {
   DEPTH_LIMIT: false,
   UNSAFE_PAYLOAD: false,
   MESSAGE_TOO_LARGE: false,
+  /** A compressed body becomes larger than what is allowed. */
+  DECOMPRESSION_LIMIT: false,
   HEADERS_TOO_LARGE: false,
   HOP_LIMIT: false,
+  /** A conversation has used more than its budget. */
+  BUDGET_EXCEEDED: false,
+  /** The same payload went between the same two agents too often. */
+  LOOP_DETECTED: false,
+  /** An operator stopped the conversation. */
+  CONVERSATION_STOPPED: false,
   SCHEMA_VIOLATION: false,
   UNSAFE_SCHEMA: false,
+  /** A transform gave no result: it failed, or took more time, memory or room than it may. */
+  TRANSFORM_FAILED: false,
+  /** No routing rule takes the message, and the default route says that this is a dead letter. */
+  UNROUTABLE: false,
   REJECTED: false,
   HANDLER_FAILED: true,
   HANDLER_TIMEOUT: true,
   NO_RESPONDER: true,
   DLQ_UNAVAILABLE: true,
+  /** A publish whose outcome nobody knows: it may be stored. Published again with the same id and `dedupe` it is stored once. */
+  PUBLISH_UNKNOWN: true,
+  /** The storage cannot be trusted: a symbolic link, a foreign owner, open permissions, a network file system. */
+  UNSAFE_STORAGE: false,
+  /** No room left; what was acknowledged is safe, and it heals without a restart. */
+  STORAGE_FULL: true,
+  /** The storage was removed under the broker. */
+  STORAGE_GONE: false,
+  /** What is stored does not say any more what was written. */
+  STORAGE_CORRUPT: false,
+  /** Acknowledged messages are gone from the technology. */
+  DATA_LOSS_DETECTED: false,
+  /** A saga was undone, because a step of it failed for good. */
+  SAGA_FAILED: false,
+  /** A saga waits for a person to decide. */
+  SAGA_STUCK: false,
   UNAUTHENTICATED: false,
   FORBIDDEN: false,
   INTERNAL: false,
@@ -138,6 +166,25 @@ export class SnoozeError extends HeraldError {
     super("CANCELLED", `Snoozed for ${delayMs} ms.`, { retryable: true, details: { delayMs } });
     this.name = "SnoozeError";
     this.delayMs = delayMs;
+  }
+}
+
+/** A stream has another version than the writer expected: read what has come and decide again. Code `CONFLICT`. */
+export class ConcurrencyError extends HeraldError {
+  readonly stream: string;
+  readonly expectedVersion: number;
+  readonly actualVersion: number;
+
+  constructor(stream: string, expectedVersion: number, actualVersion: number) {
+    super(
+      "CONFLICT",
+      `Stream '${stream}' is at version ${actualVersion}, not at ${expectedVersion} as expected: read what was appended and decide again.`,
+      { details: { stream, expectedVersion, actualVersion } },
+    );
+    this.name = "ConcurrencyError";
+    this.stream = stream;
+    this.expectedVersion = expectedVersion;
+    this.actualVersion = actualVersion;
   }
 }
 

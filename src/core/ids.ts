@@ -1,4 +1,4 @@
-import { randomBytes, randomFillSync } from "node:crypto";
+import { createHash, randomBytes, randomFillSync } from "node:crypto";
 import { HeraldError } from "./errors.ts";
 import { MAX_ID_LENGTH } from "./limits.ts";
 
@@ -52,6 +52,12 @@ function put(index: number, byte: number): void {
   const at = AT[index] as number;
   text[at] = HEX[byte >> 4] as number;
   text[at + 1] = HEX[byte & 15] as number;
+}
+
+/** A UUID version 8 (RFC 9562) from a SHA-256 of `seed`: the same for the same seed. */
+export function derivedId(seed: string): string {
+  const hex = createHash("sha256").update(seed).digest("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
 /** `length` random lower-case hexadecimal characters, from the system's generator. */

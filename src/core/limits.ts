@@ -1,7 +1,12 @@
 /** Bounds that hold for every message, whatever carries it. Over one is a named error at publish. */
 export interface Limits {
-  /** Encoded body, bytes. Default 1 MiB. Code `MESSAGE_TOO_LARGE`. */
+  /** Encoded body as a broker carries it, compressed or not, bytes. Default 1 MiB. Code `MESSAGE_TOO_LARGE`. */
   readonly maxMessageBytes: number;
+  /**
+   * What a compressed body may become when it is restored, bytes. Default: `maxMessageBytes`. A publisher's code is
+   * `MESSAGE_TOO_LARGE`, a consumer's `DECOMPRESSION_LIMIT`.
+   */
+  readonly maxDecompressedBytes: number;
   /** Sum of header names and values, bytes. Default 64 KiB. Code `HEADERS_TOO_LARGE`. */
   readonly maxHeaderBytes: number;
   /** Nesting of objects and arrays in a payload. Default 64. Code `DEPTH_LIMIT`. */
@@ -13,6 +18,7 @@ export interface Limits {
 /** The limits in force when none are given. */
 export const DEFAULT_LIMITS: Limits = {
   maxMessageBytes: 1024 * 1024,
+  maxDecompressedBytes: 1024 * 1024,
   maxHeaderBytes: 64 * 1024,
   maxDepth: 64,
   maxHops: 32,

@@ -1,3 +1,4 @@
+import type { Budget } from "./budget.ts";
 import type { Priority } from "./priority.ts";
 
 /** Who caused a message: an agent, something outside, or Herald itself. */
@@ -29,6 +30,8 @@ export interface Metadata {
   readonly retryCount: number;
   /** Media type of the body; `application/json` unless said otherwise. */
   readonly contentType: string;
+  /** How the body in `context.body` is compressed; absent: not at all. The payload never is. */
+  readonly contentEncoding?: string;
   /** Messages of one key keep their order within a channel. */
   readonly partitionKey?: string;
   readonly origin?: Origin;
@@ -69,10 +72,17 @@ export interface PublishOptions {
   readonly ttlSeconds?: number;
   /** Not handed out before this many milliseconds have passed. Needs the broker ability `delay`. */
   readonly delayMs?: number;
+  /**
+   * Deliveries including the first, for this message, whatever the subscription says: 1 to 1000. A subscription that tries
+   * nothing again is not overruled. It travels as the header `x-max-attempts`.
+   */
+  readonly maxAttempts?: number;
   readonly partitionKey?: string;
   readonly origin?: Origin;
   readonly provenance?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** What the conversation may use from here on. Within one that has a budget it can only become tighter. */
+  readonly budget?: Budget;
   /** Drop this publish if its id was seen within the broker's window. Default: on under exactly-once. */
   readonly dedupe?: boolean;
 }

@@ -15,9 +15,17 @@ export function commandChannel(agentId: string, command: string): string {
   return `agent.${agentId}.commands.${command}`;
 }
 
+/** What channels of dead letters begin with, unless an agent names its own. */
+export const DEAD_LETTERS = "dlq.";
+
 /** The default channel of an agent's dead letters: `dlq.<agentId>`. */
 export function deadLetterChannel(agentId: string): string {
-  return `dlq.${agentId}`;
+  return DEAD_LETTERS + agentId;
+}
+
+/** True for a channel of dead letters: they are looked at, not handed out. */
+export function isDeadLetterChannel(channel: string): boolean {
+  return channel.startsWith(DEAD_LETTERS);
 }
 
 /** Rejects with `INVALID_ARGUMENT` what cannot be one token of a channel name. */

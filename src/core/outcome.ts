@@ -13,9 +13,14 @@ export type Outcome =
   /** Failed for good: dead letter now. */
   | { readonly kind: "rejected"; readonly error: HeraldError }
   /** Again later, not counted. */
-  | { readonly kind: "snoozed"; readonly delayMs: number }
+  | {
+      readonly kind: "snoozed";
+      readonly delayMs: number;
+      /** It failed all the same, and a circuit breaker says that this is not the message's fault. */
+      readonly error?: HeraldError;
+    }
   /** The handler spoke through its context: give it back, counted, after a delay of its own. */
-  | { readonly kind: "nacked"; readonly delayMs: number };
+  | { readonly kind: "nacked"; readonly delayMs: number; readonly error: HeraldError };
 
 /** Handled; shared, because most deliveries end so. */
 export const HANDLED: Outcome = { kind: "handled" };

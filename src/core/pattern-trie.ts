@@ -1,14 +1,15 @@
 import { isWildcard, matchToken } from "./pattern.ts";
 
+/** Most nodes have one of the four: each is made when it is first needed. */
 interface Node<T> {
-  readonly literal: Map<string, Node<T>>;
-  readonly glob: Map<string, Node<T>>;
-  readonly values: Set<T>;
-  readonly rest: Set<T>;
+  literal: Map<string, Node<T>> | undefined;
+  glob: Map<string, Node<T>> | undefined;
+  values: Set<T> | undefined;
+  rest: Set<T> | undefined;
 }
 
 function createNode<T>(): Node<T> {
-  return { literal: new Map(), glob: new Map(), values: new Set(), rest: new Set() };
+  return { literal: undefined, glob: undefined, values: undefined, rest: undefined };
 }
 
 /** Values kept by channel pattern. Finding those that cover a channel costs its tokens, not the number of patterns. */
@@ -53,29 +54,30 @@ export class PatternTrie<T> {
     const path: { from: Map<string, Node<T>>; token: string; to: Node<T> }[] = [];
     let node = this.#root;
     for (const token of pattern.split(".")) {
-      if (token === "#") return { set: node.rest, path };
-      const from = isWildcard(token) ? node.glob : node.literal;
+      if (token === "#") return { set: (node.rest ??= new Set()), path };
+      const from = isWildcard(token) ? (node.glob ??= new Map()) : (node.literal ??= new Map());
       let to = from.get(token);
       if (to === undefined) from.set(token, (to = createNode()));
       path.push({ from, token, to });
       node = to;
     }
-    return { set: node.values, path };
+    return { set: (node.values ??= new Set()), path };
   }
 }
 
 function isEmpty<T>(node: Node<T>): boolean {
-  return node.literal.size + node.glob.size + node.values.size + node.rest.size === 0;
+  return [node.literal, node.glob, node.values, node.rest].every((part) => (part?.size ?? 0) === 0);
 }
 
 function collect<T>(node: Node<T>, tokens: readonly string[], at: number, found: Set<T>): void {
-  for (const value of node.rest) found.add(value);
+  if (node.rest !== undefined) for (const value of node.rest) found.add(value);
   if (at === tokens.length) {
-    for (const value of node.values) found.add(value);
+    if (node.values !== undefined) for (const value of node.values) found.add(value);
     return;
   }
   const token = tokens[at] as string;
-  const literal = node.literal.get(token);
+  const literal = node.literal?.get(token);
   if (literal !== undefined) collect(literal, tokens, at + 1, found);
+  if (node.glob === undefined) return;
   for (const [glob, next] of node.glob) if (matchToken(glob, token)) collect(next, tokens, at + 1, found);
 }

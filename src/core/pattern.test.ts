@@ -8,6 +8,7 @@ import {
   isWildcard,
   matchPattern,
   matchToken,
+  patternsOverlap,
 } from "./pattern.ts";
 
 const HOSTILE: readonly (readonly [string, string])[] = [
@@ -179,6 +180,46 @@ describe("patterns", () => {
     expect(matchToken(pattern as string, "a".repeat(200))).toBe(false);
     expect(steps).toBeGreaterThan(0);
     expect(steps).toBeLessThan(4 * 18 * 200);
+  });
+});
+
+describe("two patterns", () => {
+  test.each([
+    ["a.b", "a.b", true],
+    ["a.b", "a.c", false],
+    ["a.*", "a.b", true],
+    ["a.*", "*.b", true],
+    ["a.*", "b.*", false],
+    ["a.#", "a", true],
+    ["a.#", "b.#", false],
+    ["#", "x.y", true],
+    ["agent-*.x", "agents.x", false],
+    ["agent-*.x", "agent-a.x", true],
+    ["a.b", "a.b.c", false],
+    ["a.b.#", "a.*", true],
+  ])("%s and %s share a channel: %s", (a, b, expected) => {
+    expect(patternsOverlap(a, b)).toBe(expected);
+    expect(patternsOverlap(b, a)).toBe(expected);
+  });
+
+  test("that cover one channel overlap", () => {
+    const hide = fc.array(fc.constantFrom("name", "*", "a*", "#"), { minLength: 5, maxLength: 5 });
+    const made = (tokens: readonly string[], how: readonly string[]): string => {
+      const rest = how.indexOf("#");
+      const kept = tokens.slice(0, rest < 0 ? undefined : rest).map((one, at) => {
+        if (how[at] === "*") return "*";
+        return how[at] === "a*" ? `${one.slice(0, 1)}*` : one;
+      });
+      return [...kept, ...(rest < 0 || rest > tokens.length ? [] : ["#"])].join(".");
+    };
+    fc.assert(
+      fc.property(channel, hide, hide, (name, one, other) => {
+        const tokens = name.split(".");
+        const [a, b] = [made(tokens, one), made(tokens, other)];
+        expect([matchPattern(a, name), matchPattern(b, name)]).toEqual([true, true]);
+        expect(patternsOverlap(a, b)).toBe(true);
+      }),
+    );
   });
 });
 

@@ -86,3 +86,17 @@ export function matchToken(pattern: string, token: string): boolean {
   while (pattern[p] === "*") p++;
   return p === pattern.length;
 }
+
+/** Can one channel match both patterns? Errs on the side of yes where two wildcards meet in one token. */
+export function patternsOverlap(a: string, b: string): boolean {
+  const [left, right] = [a.split("."), b.split(".")];
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    const [x, y] = [left[i], right[i]];
+    if (x === "#" || y === "#") return true;
+    if (x === undefined || y === undefined) return false;
+    if (x !== y && !x.includes("*") && !y.includes("*")) return false;
+    if (!x.includes("*") && !matchToken(y, x)) return false;
+    if (!y.includes("*") && !matchToken(x, y)) return false;
+  }
+  return true;
+}

@@ -1,14 +1,10 @@
 import { systemClock, type Clock } from "../core/clock.ts";
-import { HeraldError, showValue } from "../core/errors.ts";
-import type { Inbox, InboxState } from "../core/store.ts";
+import { inboxFull, inboxKey, inboxLimits } from "../core/inbox-limits.ts";
+import type { Inbox, InboxOptions, InboxState } from "../core/store.ts";
 
 /** Options of the memory inbox. */
-export interface MemoryInboxOptions {
+export interface MemoryInboxOptions extends InboxOptions {
   readonly clock?: Clock;
-  /** How long a handled id is remembered at least; longer than the longest possible redelivery. Default one hour. */
-  readonly horizonMs?: number;
-  /** Most ids remembered; one more is `OVERLOADED`, never a forgotten id within the horizon. Default 5,000,000. */
-  readonly maxIds?: number;
 }
 
 /** An inbox in this process. Ids are kept in two generations: each lives between one and two horizons. */
@@ -24,8 +20,9 @@ export class MemoryInbox implements Inbox {
   /** Throws `INVALID_ARGUMENT` naming the option. */
   constructor(options: MemoryInboxOptions = {}) {
     this.#clock = options.clock ?? systemClock;
-    this.#horizonMs = aboveZero("horizonMs", options.horizonMs ?? 3_600_000);
-    this.#maxIds = aboveZero("maxIds", options.maxIds ?? 5_000_000);
+    const { horizonMs, maxIds } = inboxLimits(options);
+    this.#horizonMs = horizonMs;
+    this.#maxIds = maxIds;
     this.#turnedAt = this.#clock.monotonic();
   }
 
@@ -35,17 +32,17 @@ export class MemoryInbox implements Inbox {
   }
 
   claim(group: string, id: string): InboxState {
-    const key = keyOf(group, id);
+    const key = inboxKey(group, id);
     this.#turn();
     if (this.#current.has(key) || this.#previous.has(key)) return "done";
     if (this.#busy.has(key)) return "busy";
-    if (this.size + this.#busy.size >= this.#maxIds) throw full(this.#maxIds);
+    if (this.size + this.#busy.size >= this.#maxIds) throw inboxFull(this.#maxIds);
     this.#busy.add(key);
     return "new";
   }
 
   commit(group: string, id: string): void {
-    const key = keyOf(group, id);
+    const key = inboxKey(group, id);
     // A handler may have run for longer than a horizon: its id must not land in a generation that is over.
     this.#turn();
     this.#busy.delete(key);
@@ -53,7 +50,7 @@ export class MemoryInbox implements Inbox {
   }
 
   abandon(group: string, id: string): void {
-    this.#busy.delete(keyOf(group, id));
+    this.#busy.delete(inboxKey(group, id));
   }
 
   #turn(): void {
@@ -65,25 +62,4 @@ export class MemoryInbox implements Inbox {
     this.#current = new Set();
     this.#turnedAt = isRecent ? this.#turnedAt + this.#horizonMs : now;
   }
-}
-
-/** A group name may hold any printable character; an id never holds a space. */
-function keyOf(group: string, id: string): string {
-  return `${id} ${group}`;
-}
-
-function aboveZero(field: string, value: number): number {
-  if (typeof value === "number" && value > 0) return value;
-  throw new HeraldError(
-    "INVALID_ARGUMENT",
-    `Memory inbox option '${field}' must be a number above 0, not ${showValue(value)}.`,
-    {
-      details: { field },
-    },
-  );
-}
-
-function full(maxIds: number): HeraldError {
-  const message = `The inbox remembers ${maxIds} ids already: raise maxIds, or shorten horizonMs if no redelivery can be that late.`;
-  return new HeraldError("OVERLOADED", message, { details: { maxIds } });
 }
