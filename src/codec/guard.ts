@@ -1,7 +1,21 @@
 import { HeraldError, type ErrorCode } from "../core/errors.ts";
 
+/** What is to carry a value, as far as it makes a difference to what can be carried. */
+export interface Carrier {
+  /** How it is called in a sentence. */
+  readonly name: string;
+  /** Bytes may stand inside a value. */
+  readonly bytes: boolean;
+  /** Text may hold half of a surrogate pair. */
+  readonly halves: boolean;
+}
+
+/** RFC 8259. */
+export const JSON_CARRIER: Carrier = { name: "JSON", bytes: false, halves: true };
+
 /** What a walk over a value met that its caller must know. */
 export interface Seen {
+  readonly carrier: Carrier;
   /** A negative zero: JSON.stringify alone would drop its sign. */
   negativeZero: boolean;
   /** A number that may not be what the text said. */
@@ -29,6 +43,11 @@ export function checkIncoming(value: unknown, maxDepth: number, seen: Seen): voi
   raise(incoming(value, maxDepth, seen));
 }
 
+/** Nothing seen yet. */
+export function seenNothing(carrier: Carrier): Seen {
+  return { carrier, negativeZero: false, inexact: false, objects: 0 };
+}
+
 function raise(fault: Fault | undefined): void {
   if (fault === undefined) return;
   const path = `payload${fault.path}`;
@@ -38,11 +57,12 @@ function raise(fault: Fault | undefined): void {
 function outgoing(value: unknown, depth: number, seen: Seen): Fault | undefined {
   switch (typeof value) {
     case "string":
+      return seen.carrier.halves || value.isWellFormed() ? undefined : halfPair(seen);
     case "boolean":
       return undefined;
     case "number":
       if (!Number.isFinite(value))
-        return fault("UNSERIALIZABLE", `is ${value}, which JSON cannot carry: send null or a string.`);
+        return fault("UNSERIALIZABLE", `is ${value}, which ${notBy(seen)}: send null or a string.`);
       if (value === 0 && Object.is(value, -0)) seen.negativeZero = true;
       return undefined;
     case "object":
@@ -50,7 +70,7 @@ function outgoing(value: unknown, depth: number, seen: Seen): Fault | undefined 
     default:
       return fault(
         "UNSERIALIZABLE",
-        `is of type ${typeof value}, which JSON cannot carry: send a string, a number or null.`,
+        `is of type ${typeof value}, which ${notBy(seen)}: send a string, a number or null.`,
       );
   }
 }
@@ -67,20 +87,20 @@ function outgoingObject(value: object, depth: number, seen: Seen): Fault | undef
   if (prototype !== Object.prototype && prototype !== null) {
     if (value instanceof Date && Number.isNaN(value.getTime()))
       return fault("UNSERIALIZABLE", "is an invalid date: send null or a valid one.");
+    // Before `toJSON`, which a Buffer has.
+    if (seen.carrier.bytes && value instanceof Uint8Array) return undefined;
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON === "function") return outgoing(toJSON.call(value, ""), depth - 1, seen);
     const kind = Object.prototype.toString.call(value);
     if (kind !== "[object Object]")
-      return fault(
-        "UNSERIALIZABLE",
-        `is a ${kind.slice(8, -1)}, which JSON cannot carry: send its contents.`,
-      );
+      return fault("UNSERIALIZABLE", `is a ${kind.slice(8, -1)}, which ${notBy(seen)}: send its contents.`);
   }
   for (const key in value) {
     if (isUnsafe(key, value)) return unsafe(key);
     const item = (value as Record<string, unknown>)[key];
     // An undefined property is an absent one, as everywhere in JSON.
     if (item === undefined) continue;
+    if (!seen.carrier.halves && !key.isWellFormed()) return halfPair(seen);
     const found = outgoing(item, depth - 1, seen);
     if (found !== undefined) return under(key, found);
   }
@@ -113,7 +133,7 @@ function each(items: readonly unknown[], check: (item: unknown) => Fault | undef
 }
 
 /** Keys through which a careless merge reaches a prototype. */
-function isUnsafe(key: string, owner: object): boolean {
+export function isUnsafe(key: string, owner: object): boolean {
   if (key === "__proto__") return true;
   if (key !== "constructor" || !Object.hasOwn(owner, key)) return false;
   const value: unknown = (owner as Record<string, unknown>)[key];
@@ -126,6 +146,14 @@ function under(key: string, found: Fault): Fault {
 
 function fault(code: ErrorCode, what: string): Fault {
   return { code, what, path: "" };
+}
+
+function halfPair(seen: Seen): Fault {
+  return fault("UNSERIALIZABLE", `holds half of a surrogate pair, which ${notBy(seen)}: send whole text.`);
+}
+
+function notBy({ carrier }: Seen): string {
+  return `${carrier.name} cannot carry`;
 }
 
 function tooDeep(): Fault {

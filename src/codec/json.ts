@@ -1,5 +1,5 @@
 import { describeThrown, HeraldError, isHeraldError } from "../core/errors.ts";
-import { checkIncoming, checkOutgoing, type Seen } from "./guard.ts";
+import { checkIncoming, checkOutgoing, JSON_CARRIER, seenNothing } from "./guard.ts";
 import { decodeText, encodeText } from "./slab.ts";
 
 declare global {
@@ -16,7 +16,7 @@ declare global {
  * objects with `toJSON` (dates) speak for themselves.
  */
 export function encodeJson(value: unknown, maxDepth: number): Uint8Array {
-  const seen: Seen = { negativeZero: false, inexact: false, objects: 0 };
+  const seen = seenNothing(JSON_CARRIER);
   try {
     checkOutgoing(value, maxDepth, seen);
     return encodeText(seen.negativeZero ? JSON.stringify(value, keepSign) : JSON.stringify(value));
@@ -34,7 +34,7 @@ export function decodeJson(bytes: Uint8Array, maxDepth: number): unknown {
   const text = decodeText(bytes);
   const value = parse(text);
   if (typeof value !== "object" && typeof value !== "number") return value;
-  const seen: Seen = { negativeZero: false, inexact: false, objects: 0 };
+  const seen = seenNothing(JSON_CARRIER);
   checkIncoming(value, maxDepth, seen);
   if (seen.inexact) JSON.parse(text, refuseInexact);
   return value;

@@ -23,6 +23,7 @@ function metadataOf(envelope: Envelope, attempt: number): Metadata {
     retryCount: attempt - 1,
     contentType: envelope.contentType,
   };
+  if (envelope.contentEncoding !== undefined) metadata.contentEncoding = envelope.contentEncoding;
   if (envelope.type !== undefined) metadata.type = envelope.type;
   if (envelope.to !== undefined) metadata.to = envelope.to;
   if (envelope.correlationId !== undefined) metadata.correlationId = envelope.correlationId;

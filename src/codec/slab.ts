@@ -13,20 +13,35 @@ let used = 0;
 export function encodeText(text: string): Uint8Array {
   if (text.length > SMALL) return Buffer.from(text);
   // A UTF-16 unit becomes at most three bytes.
-  if (used + text.length * 3 > slab.byteLength) {
-    slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-    used = 0;
-  }
+  if (used + text.length * 3 > slab.byteLength) turnOver();
   const start = used;
   used += slab.write(text, start);
   return slab.subarray(start, used);
 }
 
+/** A copy of bytes that somebody writes over soon; small ones share slabs as texts do. */
+export function keepBytes(bytes: Uint8Array): Uint8Array {
+  if (bytes.byteLength > SMALL) return new Uint8Array(bytes);
+  if (used + bytes.byteLength > slab.byteLength) turnOver();
+  const start = used;
+  slab.set(bytes, start);
+  used += bytes.byteLength;
+  return slab.subarray(start, used);
+}
+
+function turnOver(): void {
+  slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  used = 0;
+}
+
+/** The same bytes as a Buffer, without a copy. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** The text of UTF-8 bytes (RFC 3629). `MALFORMED` when they are not: nothing is replaced in silence. */
 export function decodeText(bytes: Uint8Array): string {
-  const buffer = Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const buffer = bufferOf(bytes);
   const text = buffer.toString("utf8");
   // What is not UTF-8 has become U+FFFD; most texts hold none, and need no second look.
   if (!text.includes("\uFFFD") || isUtf8(buffer)) return text;
