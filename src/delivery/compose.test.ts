@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { Codecs, PLAIN } from "../codec/codecs.ts";
 import { delivery } from "../../test/support/consuming.ts";
 import { JSON_TYPE, NO_HEADERS, type Envelope } from "../core/envelope.ts";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.ts";
@@ -16,12 +17,16 @@ function composer(
   more: Partial<Omit<ComposeOptions, "limits">> & { readonly limits?: Partial<Limits> } = {},
 ) {
   const { limits, ...rest } = more;
+  const all = { ...DEFAULT_LIMITS, ...limits };
   return new Composer({
     agentId: "shop",
     clock: new FakeClock(),
-    limits: { ...DEFAULT_LIMITS, ...limits },
+    limits: all,
+    codecs: new Codecs(PLAIN, all),
     maxBodyBytes: 10_000_000,
     defaultKey: undefined,
+    budget: undefined,
+    seal: undefined,
     ...rest,
   });
 }
@@ -31,7 +36,13 @@ function compose(
   options?: PublishOptions,
   more: Parameters<typeof composer>[0] = {},
 ): Envelope {
-  return composer(more).compose("orders.created", payload, options);
+  return atOnce(composer(more).compose("orders.created", payload, options));
+}
+
+/** What is encoded without asking anybody is there at once. */
+function atOnce(composed: Envelope | Promise<Envelope>): Envelope {
+  if (composed instanceof Promise) throw new Error("It was not composed at once.");
+  return composed;
 }
 
 /** Composes as a handler does that handles `cause`. */
@@ -67,7 +78,7 @@ describe("an envelope", () => {
   });
 
   it("carries every option under its own name", () => {
-    const options: Required<Omit<PublishOptions, "dedupe">> = {
+    const options: Required<Omit<PublishOptions, "dedupe" | "budget">> = {
       id: "order-1",
       type: "event",
       to: "billing",
@@ -77,6 +88,7 @@ describe("an envelope", () => {
       traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`,
       priority: "critical",
       ttlSeconds: 60,
+      maxAttempts: 4,
       delayMs: 500,
       partitionKey: "customer-7",
       origin: "external",
@@ -97,7 +109,7 @@ describe("an envelope", () => {
       key: "customer-7",
       origin: "external",
       provenance: "signed",
-      headers: { "x-one": "1" },
+      headers: { "x-one": "1", "x-max-attempts": "4" },
     });
   });
 
@@ -204,6 +216,10 @@ describe("nothing is composed from", () => {
     ["id", 5],
     ["priority", 100],
     ["priority", "urgent"],
+    ["maxAttempts", 0],
+    ["maxAttempts", 2.5],
+    ["maxAttempts", 1001],
+    ["maxAttempts", "5"],
     ["ttlSeconds", -1],
     ["ttlSeconds", Number.NaN],
     ["ttlSeconds", "60"],
@@ -268,8 +284,8 @@ describe("nothing is composed from", () => {
 describe("a flood of channel names", () => {
   it("is checked name by name, however many were seen", () => {
     const target = composer();
-    for (let i = 0; i < 10_001; i++) target.compose(`c${i}`, 1);
-    expect(target.compose("c0", 1).channel).toBe("c0");
+    for (let i = 0; i < 10_001; i++) void target.compose(`c${i}`, 1);
+    expect(atOnce(target.compose("c0", 1)).channel).toBe("c0");
     expect(() => target.compose("c 0", 1)).toThrow(refusal("INVALID_CHANNEL"));
   });
 });

@@ -1,26 +1,35 @@
-import { createHash } from "node:crypto";
-import { encodePayload } from "../codec/payload.ts";
+import type { EncodedPayload } from "../codec/codec.ts";
+import type { Codecs, Writing } from "../codec/codecs.ts";
+import { SCHEMA_ID_HEADER } from "../codec/registry/wire.ts";
+import type { Budget } from "../core/budget.ts";
 import type { Clock } from "../core/clock.ts";
 import { EnvelopeDraft, type Envelope } from "../core/envelope.ts";
 import { HeraldError, showValue } from "../core/errors.ts";
-import { checkId, createId } from "../core/ids.ts";
+import { checkId, createId, derivedId } from "../core/ids.ts";
 import type { Limits } from "../core/limits.ts";
 import type { PublishOptions } from "../core/message.ts";
 import { checkChannel } from "../core/pattern.ts";
 import { priorityLevel } from "../core/priority.ts";
 import { childTrace } from "../core/trace.ts";
+import { carry, checkBudget, checkReach, isBudgetHeader, withCarried } from "./budget.ts";
 import { currentDelivery, type DeliveryContext } from "./context.ts";
 import { isOwnHeader } from "./dead-letter.ts";
+import { MAX_ATTEMPTS_HEADER, MOST_ATTEMPTS } from "./retry.ts";
 
 /** What composing needs to know of the service. */
 export interface ComposeOptions {
   readonly agentId: string;
   readonly clock: Clock;
   readonly limits: Limits;
+  readonly codecs: Codecs;
   /** What the broker takes, bytes. */
   readonly maxBodyBytes: number;
   /** The partition key of a message whose author names none. */
   readonly defaultKey: ((channel: string) => string) | undefined;
+  /** Of the conversations that this agent begins. */
+  readonly budget: Budget | undefined;
+  /** Gives the provenance of a message whose author gives none; `cause`: what is handled meanwhile. Undefined: nobody wants it. */
+  readonly seal: ((envelope: Envelope, cause: Envelope | undefined) => string) | undefined;
 }
 
 /** Channel names that passed their check; bounded, so that a million names cost no memory. */
@@ -42,26 +51,53 @@ export class Composer {
 
   /**
    * Throws `INVALID_CHANNEL`, `INVALID_ARGUMENT` naming the option, `UNSERIALIZABLE`, `DEPTH_LIMIT`, `UNSAFE_PAYLOAD`,
-   * `MESSAGE_TOO_LARGE`, `HEADERS_TOO_LARGE`, `HOP_LIMIT`. Nothing is sent then. Headers `x-dlq-*` and `x-redrive-*` tell of
-   * the way of one message and are left out, so that what is handed on with its headers is a message like any other.
+   * `MESSAGE_TOO_LARGE`, `HEADERS_TOO_LARGE`, `HOP_LIMIT`, `BUDGET_EXCEEDED`. Nothing is sent then. Headers `x-dlq-*`,
+   * `x-redrive-*`, `x-budget`, `x-trail` and `__value_schema_id` tell of
+   * the way of one message and are left out, so that what is handed on with its headers is a message like any other. A
+   * promise only where the channel's codec has to ask somebody first; it rejects with what the codec rejects with. `defined`
+   * is what the channel's definition in code says of its payloads.
    */
-  compose(channel: string, payload: unknown, options: PublishOptions = NO_OPTIONS): Envelope {
+  compose(
+    channel: string,
+    payload: unknown,
+    options: PublishOptions = NO_OPTIONS,
+    defined?: Writing,
+  ): Envelope | Promise<Envelope> {
     this.#check(channel);
-    const { clock, limits, agentId, maxBodyBytes, defaultKey } = this.#options;
-    const { body, contentType } = encodePayload(payload, limits.maxDepth);
-    checkSize(body.byteLength, Math.min(limits.maxMessageBytes, maxBodyBytes));
+    const draft = this.#draft(channel, options);
+    const encoded = this.#options.codecs.encode(payload, channel, defined);
+    return encoded instanceof Promise
+      ? encoded.then((late) => this.#filled(draft, late))
+      : this.#filled(draft, encoded);
+  }
+
+  /** Everything but the body. */
+  #draft(channel: string, options: PublishOptions): EnvelopeDraft {
+    const { clock, limits, agentId, defaultKey } = this.#options;
     const time = clock.now();
     const cause = currentDelivery.getStore();
     const id = chooseId(options.id, time, cause);
     const draft = new EnvelopeDraft(id, channel, agentId, time);
-    draft.body = body;
-    draft.contentType = contentType;
     draft.correlationId = id;
     if (defaultKey !== undefined) draft.key = defaultKey(channel);
     // A reply may go one hop further: who asked across the last hop must learn that the next was refused.
     if (cause !== undefined)
       continueConversation(draft, cause, options.type === "reply" ? limits.maxHops + 1 : limits.maxHops);
     if (options !== NO_OPTIONS) apply(draft, options, limits.maxHeaderBytes);
+    const budget = options.budget ?? (cause === undefined ? this.#options.budget : undefined);
+    if (budget !== undefined || cause?.spending !== undefined) limit(draft, budget, cause);
+    return draft;
+  }
+
+  #filled(draft: EnvelopeDraft, encoded: EncodedPayload): Envelope {
+    const { limits, maxBodyBytes, seal } = this.#options;
+    const { body, contentEncoding, headers } = encoded;
+    checkSize(body.byteLength, Math.min(limits.maxMessageBytes, maxBodyBytes));
+    draft.body = body;
+    draft.contentType = encoded.contentType;
+    if (contentEncoding !== undefined) draft.contentEncoding = contentEncoding;
+    if (headers !== undefined) draft.headers = { ...draft.headers, ...headers };
+    if (seal !== undefined) draft.provenance ??= seal(draft, currentDelivery.getStore()?.envelope);
     return draft;
   }
 
@@ -84,12 +120,6 @@ function chooseId(chosen: string | undefined, time: number, cause: DeliveryConte
   return derivedId(`${cause?.envelope.id} ${outbox.scope} ${outbox.envelopes.length}`);
 }
 
-/** A UUID version 8 (RFC 9562) from a SHA-256 of `seed`. */
-function derivedId(seed: string): string {
-  const hex = createHash("sha256").update(seed).digest("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
-}
-
 /** What a handler publishes belongs to the conversation of what it handles. */
 function continueConversation(draft: EnvelopeDraft, cause: DeliveryContext, maxHops: number): void {
   const { envelope } = cause;
@@ -104,9 +134,22 @@ function continueConversation(draft: EnvelopeDraft, cause: DeliveryContext, maxH
   });
 }
 
+/** The budget goes on with the conversation. A reply may be late, and go one hop further: it ends something. */
+function limit(draft: EnvelopeDraft, given: Budget | undefined, cause: DeliveryContext | undefined): void {
+  if (given !== undefined) checkBudget(given);
+  const carried = cause?.spending?.carried;
+  const at = { hops: draft.hops, now: draft.time };
+  const budget = given === undefined ? carried?.budget : carry(given, at, carried?.budget);
+  if (budget === undefined) return;
+  if (draft.type !== "reply") checkReach(budget, draft.hops, draft.time);
+  draft.headers = withCarried(draft.headers, { budget, trail: carried?.trail ?? [] });
+}
+
 /** What the author says explicitly wins. */
 function apply(draft: EnvelopeDraft, options: PublishOptions, maxHeaderBytes: number): void {
   if (options.headers !== undefined) draft.headers = checkHeaders(options.headers, maxHeaderBytes);
+  if (options.maxAttempts !== undefined)
+    draft.headers = { ...draft.headers, [MAX_ATTEMPTS_HEADER]: attempts(options.maxAttempts) };
   if (options.priority !== undefined) draft.priority = priorityLevel(options.priority);
   draft.key = text("partitionKey", options.partitionKey) ?? draft.key;
   draft.deliverAt = after(draft.time, "delayMs", options.delayMs, 1);
@@ -119,6 +162,11 @@ function apply(draft: EnvelopeDraft, options: PublishOptions, maxHeaderBytes: nu
   draft.traceparent = text("traceparent", options.traceparent) ?? draft.traceparent;
   draft.origin = text("origin", options.origin);
   draft.provenance = text("provenance", options.provenance);
+}
+
+function attempts(value: number): string {
+  if (Number.isInteger(value) && value >= 1 && value <= MOST_ATTEMPTS) return String(value);
+  throw wrong("maxAttempts", `a whole number from 1 to ${MOST_ATTEMPTS}`, value);
 }
 
 function checkSize(bytes: number, maxBytes: number): void {
@@ -156,7 +204,7 @@ function checkHeaders(
   const checked: Record<string, string> = Object.create(null) as Record<string, string>;
   let bytes = 0;
   for (const [name, value] of Object.entries(headers)) {
-    if (isOwnHeader(name)) continue;
+    if (isOwnHeader(name) || isBudgetHeader(name) || name === SCHEMA_ID_HEADER) continue;
     if (!/^[A-Za-z0-9._-]{1,200}$/.test(name) || name === "__proto__" || name === "constructor") {
       throw badHeader(name, "must be 1 to 200 characters of A-Z a-z 0-9 . _ - and no prototype key");
     }

@@ -1,9 +1,11 @@
+import type { Breaker } from "../core/breaker.ts";
 import type { Subscription } from "../core/broker.ts";
 import type { Delivery, Settlement } from "../core/delivery.ts";
 import { HeraldError, isHeraldError, toHeraldError } from "../core/errors.ts";
 import { emit } from "../core/events.ts";
 import type { Outcome } from "../core/outcome.ts";
 import { DeliveryContext } from "./context.ts";
+import { HandlerBreaker } from "./handler-breaker.ts";
 import { Outstanding } from "./outstanding.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { runPipeline } from "./pipeline.ts";
@@ -26,6 +28,10 @@ export interface ConsumerOptions {
   readonly handlerTimeoutMs: number;
   /** At-most-once: acknowledge before the handler runs. */
   readonly ackFirst: boolean;
+  /** While it is open nothing is asked for, and what fails meanwhile is not counted. */
+  readonly breaker?: Breaker | undefined;
+  /** It begins to drain. */
+  readonly onClose?: () => void;
 }
 
 /** A waiting receive is asked again after this long; brokers answer it earlier when there is something. */
@@ -46,6 +52,7 @@ export class Consumer {
   readonly #most: number;
   readonly #running: Running;
   readonly #leases: LeaseKeeper;
+  readonly #breaker: HandlerBreaker | undefined;
   readonly #buffer: (Delivery | undefined)[] = [];
   #next = 0;
   #held = 0;
@@ -54,9 +61,11 @@ export class Consumer {
   #settlements: Settlement[] = [];
   readonly #outstanding = new Outstanding();
   #stopping = false;
+  #paused = false;
   readonly #flushSoon = (): void => this.#flush();
   #onRoom: (() => void) | undefined;
   #endPause: (() => void) | undefined;
+  #onResume: (() => void) | undefined;
   #loop: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
@@ -64,6 +73,7 @@ export class Consumer {
     const { clock } = options.handling;
     this.#most = options.ackFirst ? Math.min(options.prefetch, options.concurrency) : options.prefetch;
     this.#running = new Running(clock, options.handlerTimeoutMs, (run, error) => this.#timeOut(run, error));
+    if (options.breaker !== undefined) this.#breaker = new HandlerBreaker(options.breaker, options.ackFirst);
     this.#leases = new LeaseKeeper(clock, (settlements) => this.#send(settlements));
   }
 
@@ -81,6 +91,18 @@ export class Consumer {
     this.#loop ??= this.#consume();
   }
 
+  /** Starts nothing more until {@link resume}: what was not started goes back, handlers that run go on. Idempotent. */
+  pause(): void {
+    this.#paused = true;
+    this.#giveBack();
+  }
+
+  /** Goes on after {@link pause}. Idempotent. */
+  resume(): void {
+    this.#paused = false;
+    this.#onResume?.();
+  }
+
   /**
    * Stops asking, gives back what was not started, lets running handlers finish for `graceMs`, then aborts them and
    * gives their messages back. Resolves to how many were aborted, also when the broker answers no more.
@@ -89,8 +111,11 @@ export class Consumer {
     const { clock } = this.#options.handling;
     const endsAt = clock.monotonic() + graceMs;
     this.#stopping = true;
+    this.#options.onClose?.();
     this.#onRoom?.();
+    this.#onResume?.();
     this.#endPause?.();
+    this.#breaker?.wake();
     await this.#within(this.#stopAsking(), PATIENCE_MS);
     this.#giveBack();
     await this.#within(this.#running.idle(), endsAt - clock.monotonic());
@@ -120,11 +145,26 @@ export class Consumer {
     const { subscription, handling } = this.#options;
     let backoffMs = FIRST_BACKOFF_MS;
     while (!this.#stopping) {
+      if (this.#paused) {
+        await this.#resumed();
+        continue;
+      }
       if (this.#held > this.#most >> 1) await this.#room();
+      if (this.#paused) continue;
+      if (this.#breaker?.isHeld === true) {
+        this.#flush();
+        await this.#breaker.wait((delayMs) => this.#pause(delayMs));
+        continue;
+      }
       this.#flush();
       try {
         const askedAt = handling.clock.monotonic();
-        const deliveries = await subscription.receive(this.#most - this.#held, WAIT_MS);
+        const deliveries = await subscription.receive(
+          this.#breaker?.limit(this.#most - this.#held) ?? this.#most - this.#held,
+          WAIT_MS,
+        );
+        const looking = deliveries.length === 0 ? undefined : handling.stops?.refresh();
+        if (looking !== undefined) await looking;
         if (deliveries.length > 0) await this.#accept(deliveries);
         // A broker that does not wait must not make this loop the only thing that runs.
         else if (handling.clock.monotonic() - askedAt < AT_ONCE_MS) await this.#pause(FIRST_BACKOFF_MS);
@@ -147,7 +187,7 @@ export class Consumer {
     if (this.#held === 0) this.#busySince = this.#options.handling.clock.monotonic();
     this.#held += deliveries.length;
     this.#pump();
-    if (this.#stopping) this.#giveBack();
+    if (this.#stopping || this.#paused) this.#giveBack();
   }
 
   /** What was not started goes back. */
@@ -169,8 +209,14 @@ export class Consumer {
   /** Starts what waits, as far as there are slots. */
   #pump(): void {
     const { concurrency, ackFirst } = this.#options;
-    while (this.#active < concurrency && this.#next < this.#buffer.length && (!this.#stopping || ackFirst))
+    const mayBegin = (!this.#stopping && !this.#paused) || ackFirst;
+    while (mayBegin && this.#active < concurrency && this.#next < this.#buffer.length) {
+      if (this.#breaker?.admit() === false) {
+        this.#giveBack();
+        return;
+      }
       this.#begin(this.#take());
+    }
   }
 
   #take(): Delivery {
@@ -210,7 +256,8 @@ export class Consumer {
   }
 
   #settle(run: DeliveryContext, outcome: Outcome): void {
-    const settlement = this.#options.settler.settle(run, outcome);
+    const judged = this.#breaker === undefined ? outcome : this.#breaker.judge(outcome);
+    const settlement = this.#options.settler.settle(run, judged);
     if (settlement instanceof Promise) {
       this.#outstanding.track(settlement.then((ready) => this.#push(ready)));
     } else this.#push(settlement);
@@ -250,6 +297,15 @@ export class Consumer {
     return new Promise((resolve) => {
       this.#onRoom = () => {
         this.#onRoom = undefined;
+        resolve();
+      };
+    });
+  }
+
+  #resumed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onResume = () => {
+        this.#onResume = undefined;
         resolve();
       };
     });

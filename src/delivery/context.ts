@@ -1,23 +1,46 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Delivery } from "../core/delivery.ts";
+import type { Effect, EffectLedger } from "../core/effect.ts";
 import type { Envelope } from "../core/envelope.ts";
-import type { HeraldError } from "../core/errors.ts";
+import { HeraldError } from "../core/errors.ts";
 import type { Message } from "../core/message.ts";
 import type { Outcome } from "../core/outcome.ts";
-import type { HandlerContext } from "../core/middleware.ts";
+import type { HandlerContext, NackOptions } from "../core/middleware.ts";
+import type { Stores, StoresTransaction } from "../core/store.ts";
+import { checkAmounts, type Carried } from "./budget.ts";
 
 /** What a handler said through its context in manual mode. */
 export type Decision =
   | { readonly kind: "ack" }
-  | { readonly kind: "nack"; readonly delayMs: number | undefined; readonly requeue: boolean };
+  | {
+      readonly kind: "nack";
+      readonly delayMs: number | undefined;
+      readonly requeue: boolean;
+      readonly reason: string | undefined;
+    };
 
 /** Where an exactly-once handler's publishes wait until it has succeeded. */
 export interface Outbox {
   /** Whose effects these are: part of the ids that they get. */
   readonly scope: string;
-  readonly envelopes: Envelope[];
+  /** In the order of the publishes. A promise: its codec had to ask somebody first; undefined: it could not be encoded. */
+  readonly envelopes: (Envelope | Promise<Envelope | undefined>)[];
   /** True once the handler has succeeded: what is published later must not be left here. */
   sealed: boolean;
+}
+
+/** What a run may spend. */
+export interface RunSpending {
+  readonly carried: Carried;
+  spend(amounts: Readonly<Record<string, number>>): Promise<Readonly<Record<string, number>>>;
+}
+
+/** What a handler writes with through its context. */
+export interface RunTools {
+  /** Gives the record of the agent's calls to the outside. Throws `UNSUPPORTED` where there is none. */
+  readonly ledger: () => EffectLedger;
+  /** Begins what a handler writes through its context. Throws `UNSUPPORTED` where it cannot be committed with the message. */
+  readonly begin: () => StoresTransaction;
 }
 
 /** One run of a handler: the context it sees, and what the pipeline keeps beside it. */
@@ -31,10 +54,16 @@ export class DeliveryContext implements HandlerContext {
   /** Set where the handler was not run, or not to its end. */
   outcome: Outcome | undefined;
   outbox: Outbox | undefined;
+  /** Set where the conversation has a budget. */
+  spending: RunSpending | undefined;
   /** Why the run was cut short: its time is up, or the service stops. */
   abortedBy: HeraldError | undefined;
   /** Monotonic milliseconds when its time is up. */
   deadlineAt = Infinity;
+  /** What the handler may write with. Undefined: this run is of no service. */
+  tools: RunTools | undefined;
+  /** What the handler writes through its context. */
+  transaction: StoresTransaction | undefined;
   /** Where it stands among the running ones; below 0 when it does not run. */
   slot = -1;
   #controller: AbortController | undefined;
@@ -85,12 +114,26 @@ export class DeliveryContext implements HandlerContext {
     this.#controller?.abort(reason);
   }
 
+  async spend(amounts: Readonly<Record<string, number>>): Promise<Readonly<Record<string, number>>> {
+    checkAmounts(amounts);
+    return this.spending === undefined ? {} : this.spending.spend(amounts);
+  }
+
   ack(): void {
     this.#decide({ kind: "ack" });
   }
 
-  nack(options: { readonly delayMs?: number; readonly requeue?: boolean } = {}): void {
-    this.#decide({ kind: "nack", delayMs: options.delayMs, requeue: options.requeue !== false });
+  nack({ delayMs, requeue, reason }: NackOptions = {}): void {
+    this.#decide({ kind: "nack", delayMs, requeue: requeue !== false, reason });
+  }
+
+  async effect<T>(name: string, key: string, effect: Effect<T>): Promise<T> {
+    if (this.abortedBy !== undefined) throw this.abortedBy;
+    return (this.tools ?? ofNoService()).ledger().run(name, key, effect, this.signal);
+  }
+
+  get tx(): Stores {
+    return (this.transaction ??= (this.tools ?? ofNoService()).begin());
   }
 
   /** Resolves once the handler has acked or nacked. */
@@ -105,6 +148,13 @@ export class DeliveryContext implements HandlerContext {
     this.decision = decision;
     this.#onDecision?.();
   }
+}
+
+function ofNoService(): never {
+  throw new HeraldError(
+    "UNSUPPORTED",
+    "Effects and transactions are refused here: this context belongs to no service.",
+  );
 }
 
 /** The delivery whose handler runs now, in this asynchronous flow. What is published in it carries its conversation. */

@@ -91,6 +91,11 @@ export function isDeadLetter(envelope: Envelope): boolean {
   return envelope.headers[`${PREFIX}channel`] !== undefined;
 }
 
+/** The channel that a message was published on: of a dead letter, where it was given up on. */
+export function originalChannel({ headers, channel }: Envelope): string {
+  return headers === NO_HEADERS ? channel : (headers[`${PREFIX}channel`] ?? channel);
+}
+
 /** The facts of a dead letter; undefined when the envelope is not one. */
 export function factsOf(envelope: Envelope): DeadLetterFacts | undefined {
   const { headers } = envelope;

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { Codecs, PLAIN } from "../codec/codecs.ts";
 import { world } from "../../test/support/agents.ts";
 import { delivery } from "../../test/support/consuming.ts";
-import { BrokerWrapper } from "../testing/broker-wrapper.ts";
+import { BrokerWrapper } from "../core/broker-wrapper.ts";
 import { MemoryBroker } from "../brokers/memory/broker.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { HeraldError } from "../core/errors.ts";
@@ -23,7 +24,8 @@ async function shelf() {
   const letters = new DeadLetters({
     broker,
     clock,
-    limits: DEFAULT_LIMITS,
+    codecs: new Codecs(PLAIN, DEFAULT_LIMITS),
+    agentId: "a",
     ownChannel: "my.letters",
     publish,
   });
@@ -44,6 +46,20 @@ async function shelf() {
 }
 
 const ids = (entries: readonly { readonly id: string }[]): string[] => entries.map(({ id }) => id);
+
+describe("a dead letter that was written twice", () => {
+  it("is one: listed, counted, sent back and forgotten once, and two groups' are two", async () => {
+    const { broker, letters, giveUp } = await shelf();
+    for (const group of ["g", "g", "h"]) await giveUp({ id: "m", channel: "orders", group });
+
+    expect((await letters.list()).map(({ group }) => group)).toEqual(["g", "h"]);
+    expect((await letters.stats()).total).toBe(2);
+    expect(await letters.redrive({ group: "g" })).toBe(1);
+    expect((await broker.admin.browse("orders", { limit: 10 })).length).toBe(1);
+    expect(await letters.purge()).toBe(1);
+    expect(await broker.admin.browse("dlq.a", { limit: 10 })).toEqual([]);
+  });
+});
 
 describe("a list of dead letters", () => {
   it("shows each with everything that is known of it", async () => {
@@ -168,7 +184,13 @@ describe("a list of dead letters", () => {
   it("needs a broker that can be looked into, and says so otherwise", async () => {
     const blind = new BrokerWrapper(new MemoryBroker());
     delete (blind as { admin?: unknown }).admin;
-    const options = { broker: blind, clock: new FakeClock(), limits: DEFAULT_LIMITS, ownChannel: "x" };
+    const options = {
+      broker: blind,
+      clock: new FakeClock(),
+      codecs: new Codecs(PLAIN, DEFAULT_LIMITS),
+      agentId: "a",
+      ownChannel: "x",
+    };
     const letters = new DeadLetters({ ...options, publish: () => Promise.resolve() });
 
     await expect(letters.list()).rejects.toMatchObject({ code: "UNSUPPORTED", message: /memory/ });

@@ -1,11 +1,13 @@
-import { decodePayload } from "../codec/payload.ts";
+import type { Codecs } from "../codec/codecs.ts";
 import { toMessage } from "../codec/message.ts";
 import type { Broker, BrokerAdmin, StoredEnvelope } from "../core/broker.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { HeraldError, showValue } from "../core/errors.ts";
-import type { Limits } from "../core/limits.ts";
 import type { Message } from "../core/message.ts";
+import { isDeadLetterChannel } from "../core/names.ts";
+import { checkChannel } from "../core/pattern.ts";
+import { deadLetterOf } from "./by-hand.ts";
 import { factsOf, originalHeaders, redrivenOf, toRedriven, type DeadLetterFacts } from "./dead-letter.ts";
 
 /** A message that was given up on, with everything that is known of why. */
@@ -53,7 +55,8 @@ export interface DeadLetterStats {
 export interface DeadLettersOptions {
   readonly broker: Broker;
   readonly clock: Clock;
-  readonly limits: Limits;
+  readonly codecs: Codecs;
+  readonly agentId: string;
   /** The dead-letter channel of this agent, wherever it is. */
   readonly ownChannel: string;
   readonly publish: (envelope: Envelope) => Promise<unknown>;
@@ -65,6 +68,8 @@ interface Found {
   readonly stored: StoredEnvelope;
   readonly facts: DeadLetterFacts;
   readonly channel: string;
+  /** Written a second time: whoever gave up died before it had acknowledged the message. */
+  readonly isTwin: boolean;
 }
 
 /** Every dead letter of the broker: list, get, redrive, purge, count. Needs the broker's `admin`, else `UNSUPPORTED`. */
@@ -79,8 +84,19 @@ export class DeadLetters {
   async list(filter: DeadLetterFilter = {}): Promise<readonly DeadLetterEntry[]> {
     checkFilter(filter);
     const entries: DeadLetterEntry[] = [];
-    for await (const found of this.#find({ limit: 1000, ...filter })) entries.push(this.#entry(found));
+    for await (const found of this.#find({ limit: 1000, ...filter }))
+      if (!found.isTwin) entries.push(await this.#entry(found));
     return entries;
+  }
+
+  /**
+   * Gives up on a message by hand; its channel is this agent's own unless another is named. Resolves once the broker has the dead
+   * letter. The message itself is settled by its handler as ever.
+   */
+  async add(message: Message, error: HeraldError, channel = this.#options.ownChannel): Promise<void> {
+    checkChannel(channel);
+    const { agentId, codecs, clock, publish } = this.#options;
+    await publish(await deadLetterOf({ message, error, agentId, channel, codecs, now: clock.now() }));
   }
 
   /** One dead letter by the message's id; undefined when there is none. */
@@ -98,7 +114,11 @@ export class DeadLetters {
     const startedAt = this.#options.clock.now();
     const sent = new Set<string>();
     let count = 0;
-    for await (const { stored, facts, channel } of this.#find(filter)) {
+    for await (const { stored, facts, channel, isTwin } of this.#find(filter)) {
+      if (isTwin) {
+        await this.#admin().erase(channel, [stored.position]);
+        continue;
+      }
       // What fails again while this runs is for the next time: else a hopeless message would go round for ever.
       const name = `${stored.envelope.id} ${facts.channel} ${facts.group}`;
       if (facts.lastFailedAt > startedAt || sent.has(name)) continue;
@@ -115,8 +135,10 @@ export class DeadLetters {
   async purge(which: string | DeadLetterFilter = {}): Promise<number> {
     const filter = typeof which === "string" ? { id: which } : which;
     let count = 0;
-    for await (const { stored, channel } of this.#find(filter))
-      count += await this.#admin().erase(channel, [stored.position]);
+    for await (const { stored, channel, isTwin } of this.#find(filter)) {
+      const erased = await this.#admin().erase(channel, [stored.position]);
+      if (!isTwin) count += erased;
+    }
     return count;
   }
 
@@ -125,7 +147,8 @@ export class DeadLetters {
     const byChannel = new Map<string, number>();
     const byCode = new Map<string, number>();
     let [total, oldest, newest] = [0, Infinity, -Infinity];
-    for await (const { facts } of this.#find(filter)) {
+    for await (const { facts, isTwin } of this.#find(filter)) {
+      if (isTwin) continue;
       total++;
       byChannel.set(facts.channel, (byChannel.get(facts.channel) ?? 0) + 1);
       byCode.set(facts.code, (byCode.get(facts.code) ?? 0) + 1);
@@ -144,6 +167,7 @@ export class DeadLetters {
   async *#find(filter: DeadLetterFilter): AsyncGenerator<Found> {
     checkFilter(filter);
     let left = filter.limit ?? Infinity;
+    const seen = new Set<string>();
     for (const channel of await this.#channels(filter)) {
       let after: string | undefined;
       for (;;) {
@@ -154,8 +178,11 @@ export class DeadLetters {
         for (const stored of page) {
           const facts = factsOf(stored.envelope);
           if (facts === undefined || !matches(filter, stored.envelope.id, facts)) continue;
-          if (left-- <= 0) return;
-          yield { stored, facts, channel };
+          const name = nameOf(stored.envelope, facts);
+          const isTwin = seen.has(name);
+          seen.add(name);
+          if (!isTwin && left-- <= 0) return;
+          yield { stored, facts, channel, isTwin };
         }
         const last = page.at(-1);
         if (last === undefined || page.length < PAGE) break;
@@ -168,7 +195,7 @@ export class DeadLetters {
     if (filter.deadLetterChannel !== undefined) return [filter.deadLetterChannel];
     const known = await this.#admin().list();
     return known
-      .filter((channel) => channel.startsWith("dlq.") || channel === this.#options.ownChannel)
+      .filter((channel) => isDeadLetterChannel(channel) || channel === this.#options.ownChannel)
       .toSorted();
   }
 
@@ -181,7 +208,7 @@ export class DeadLetters {
     );
   }
 
-  #entry({ stored, facts, channel }: Found): DeadLetterEntry {
+  async #entry({ stored, facts, channel }: Found): Promise<DeadLetterEntry> {
     const { envelope, position } = stored;
     const headers = originalHeaders(envelope);
     return {
@@ -193,13 +220,13 @@ export class DeadLetters {
       // A copy: these bytes are what a redrive sends.
       body: new Uint8Array(envelope.body),
       headers,
-      message: this.#decode({ ...envelope, channel: facts.channel, headers }, facts.attempts),
+      message: await this.#decode({ ...envelope, channel: facts.channel, headers }, facts.attempts),
     };
   }
 
-  #decode(envelope: Envelope, attempts: number): Message | undefined {
+  async #decode(envelope: Envelope, attempts: number): Promise<Message | undefined> {
     try {
-      return toMessage(envelope, decodePayload(envelope, this.#options.limits.maxDepth), attempts);
+      return toMessage(envelope, await this.#options.codecs.decode(envelope, envelope.channel), attempts);
     } catch {
       // What cannot be decoded is why it lies here: its bytes say all there is.
       return undefined;
@@ -251,4 +278,9 @@ function notFound(id: string): HeraldError {
     `There is no dead letter with the id '${id}': list them to see what there is.`,
     { details: { id } },
   );
+}
+
+/** One giving-up of one group: the same for a dead letter that was written twice. */
+function nameOf({ id, headers }: Envelope, { channel, group, agentId }: DeadLetterFacts): string {
+  return JSON.stringify([id, channel, group, agentId, redrivenOf(headers)]);
 }

@@ -55,6 +55,18 @@ describe("a message's way", () => {
     ]);
   });
 
+  it("does not reach the handler once the attempts are used up by processes that died", async () => {
+    let starts = 0;
+    const counting: Handler = () => void starts++;
+
+    const last = await run(counting, delivery({}, { attempt: 3 }), { maxAttempts: 3 });
+    const spent = await run(counting, delivery({}, { attempt: 4 }), { maxAttempts: 3 });
+
+    expect(last).toEqual({ kind: "handled" });
+    expect(spent).toMatchObject({ kind: "failed", error: { code: "HANDLER_FAILED" } });
+    expect(starts).toBe(1);
+  });
+
   it("leads to the handler, which gets the message and its context", async () => {
     const seen: [Message, HandlerContext][] = [];
     const one = delivery({ id: "m", payload: { a: 1 }, channel: "c" }, { attempt: 2, position: "17" });
@@ -272,7 +284,17 @@ describe("a handler that speaks through its context", () => {
 
   it.each<[string, Parameters<HandlerContext["nack"]>[0], object]>([
     ["for a retry by policy", undefined, { kind: "failed", error: { code: "HANDLER_FAILED" } }],
+    [
+      "for a retry with its reason",
+      { reason: "no paper" },
+      { kind: "failed", error: { code: "HANDLER_FAILED", message: "no paper" } },
+    ],
     ["for a retry after its own wait", { delayMs: 5 }, { kind: "nacked", delayMs: 5 }],
+    [
+      "for the dead letters with its reason",
+      { requeue: false, reason: "no paper" },
+      { kind: "rejected", error: { message: "no paper" } },
+    ],
     ["for the dead letters", { requeue: false }, { kind: "rejected", error: { code: "REJECTED" } }],
   ])("gives the message back %s", async (_name, options, outcome) => {
     const nack: Handler = (_message, context) => context.nack(options);
@@ -286,6 +308,6 @@ describe("a handler that speaks through its context", () => {
       context.ack();
       context.nack({ requeue: false });
     };
-    expect(await run(both, delivery(), manual)).toEqual({ kind: "nacked", delayMs: 1 });
+    expect(await run(both, delivery(), manual)).toMatchObject({ kind: "nacked", delayMs: 1 });
   });
 });

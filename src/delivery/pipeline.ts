@@ -2,6 +2,7 @@ import type { Outcome } from "../core/outcome.ts";
 import type { DeliveryContext } from "./context.ts";
 import {
   addressed,
+  budget,
   checkNotCut,
   conclude,
   decode,
@@ -9,13 +10,14 @@ import {
   filter,
   handle,
   outcomeOfThrow,
+  stopped,
   validate,
   type Handling,
   type Stage,
 } from "./stages.ts";
 
 /** A message's life between receive and the handler, in this order and nowhere else. The first stage with an outcome ends it. */
-const STAGES: readonly Stage[] = [addressed, expire, decode, filter, validate];
+const STAGES: readonly Stage[] = [addressed, expire, stopped, decode, filter, validate, budget];
 
 /** Told of the outcome of a run that did not end at once. */
 export type OnEnd = (run: DeliveryContext, outcome: Outcome) => void;

@@ -1,3 +1,4 @@
+import type { Breaker } from "../core/breaker.ts";
 import type { Broker, PublishResult } from "../core/broker.ts";
 import type { Clock } from "../core/clock.ts";
 import { Deadlines } from "../core/deadlines.ts";
@@ -19,6 +20,8 @@ export interface PublisherOptions {
   readonly publishTimeoutMs: number;
   /** Most publishes that wait for their answer; one more rejects with `OVERLOADED`. */
   readonly maxPending: number;
+  /** While it is open a publish rejects with `CIRCUIT_OPEN` at once. */
+  readonly breaker?: Breaker | undefined;
 }
 
 /** What an accepted publish came to. */
@@ -111,6 +114,8 @@ export class Publisher {
   #add(envelope: Envelope, want: Want): Promise<Published | string> {
     if (this.#pending >= this.#options.maxPending)
       return Promise.reject(overloaded(this.#options.maxPending));
+    const { breaker } = this.#options;
+    if (breaker !== undefined && !breaker.admit()) return Promise.reject(breaker.refusal());
     this.#pending++;
     return new Promise((resolve, reject) => {
       if (this.#queue.length === 0) soon(this.#flushSoon);
@@ -150,6 +155,7 @@ export class Publisher {
   }
 
   #settle(batch: Batch, results: readonly PublishResult[]): void {
+    this.#judge(results);
     for (let i = 0; i < batch.items.length; i++) {
       const item = batch.items[i] as Pending;
       const result = results[i] ?? { ok: false, error: noAnswer() };
@@ -172,11 +178,25 @@ export class Publisher {
   }
 
   #fail(batch: Batch, error: HeraldError): void {
+    this.#judge([{ ok: false, error }]);
     for (const item of batch.items) {
       this.#countersOf(item.envelope.channel).publishFailed++;
       item.reject(error);
     }
     this.#close(batch);
+  }
+
+  /** One envelope that went says that the broker works; one that cannot be taken says nothing. */
+  #judge(results: readonly PublishResult[]): void {
+    const { breaker } = this.#options;
+    if (breaker === undefined) return;
+    if (results.some(({ ok }) => ok)) {
+      breaker.succeeded();
+      return;
+    }
+    const outage = results.find((result) => !result.ok && OUTAGE.has(result.error.code));
+    if (outage?.ok === false) breaker.failed(outage.error);
+    else breaker.undecided();
   }
 
   #timeOut(batch: Batch): void {
@@ -203,6 +223,16 @@ export class Publisher {
   }
 }
 
+/** Codes of a broker that is away or unwell: nothing is wrong with what it was given. */
+const OUTAGE: ReadonlySet<string> = new Set([
+  "NOT_CONNECTED",
+  "TIMEOUT",
+  "PUBLISH_UNKNOWN",
+  "STORAGE_FULL",
+  "STORAGE_GONE",
+  "UNAUTHENTICATED",
+  "INTERNAL",
+]);
 const NOTHING = undefined as unknown as Pending;
 const DEDUPE = { dedupe: true } as const;
 

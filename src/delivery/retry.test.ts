@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { retryPolicy, type RetryOptions } from "./retry.ts";
+import { attemptsFor, retryPolicy, type RetryOptions } from "./retry.ts";
 
 /** The waits after attempts 1, 2, 3, …; undefined where there is no further attempt. */
 function waits(options: RetryOptions, attempts: number): (number | undefined)[] {
@@ -97,5 +97,39 @@ describe("a retry policy", () => {
         }
       }),
     );
+  });
+});
+
+describe("the attempts of one message", () => {
+  const said = (value: string | undefined, maxAttempts: number): number =>
+    attemptsFor({ headers: value === undefined ? {} : { "x-max-attempts": value } }, maxAttempts);
+
+  it("are the subscription's, unless its publisher says otherwise", () => {
+    expect([said(undefined, 3), said("5", 3), said("1", 3)]).toEqual([3, 5, 1]);
+  });
+
+  it("are no more than a thousand, whoever asks for more", () => {
+    expect([said("1000", 3), said("9999", 3)]).toEqual([1000, 1000]);
+  });
+
+  it.each(["", "0", "-1", "2.5", "1e3", "abc", "10000", " 5", "05"])(
+    "are the subscription's when the header is '%s'",
+    (value) => {
+      expect(said(value, 3)).toBe(3);
+    },
+  );
+
+  it("are not raised where nothing is tried again, nor counted where attempts are not", () => {
+    expect([said("5", 1), said("5", Infinity)]).toEqual([1, Infinity]);
+  });
+
+  it("wait as long as the policy's own would", () => {
+    const policy = retryPolicy();
+    expect([
+      policy.delayAfter(3),
+      policy.delayAfter(3, 5),
+      policy.delayAfter(5, 5),
+      policy.delayAfter(1, 1),
+    ]).toEqual([undefined, 4000, undefined, undefined]);
   });
 });

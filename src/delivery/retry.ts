@@ -24,8 +24,26 @@ export interface RetryOptions {
 /** A retry policy: pure, one for all messages of a subscription. */
 export interface RetryPolicy {
   readonly maxAttempts: number;
-  /** Milliseconds to wait after attempt `attempt` (1 first) failed; undefined: no more attempts. */
-  delayAfter(attempt: number): number | undefined;
+  /** Milliseconds to wait after attempt `attempt` (1 first) failed; undefined: no more attempts, of `allowed`. */
+  delayAfter(attempt: number, allowed?: number): number | undefined;
+}
+
+/** Header with a publisher's word on how often its message may be handed out. */
+export const MAX_ATTEMPTS_HEADER = "x-max-attempts";
+/** Most that a publisher may ask for. */
+export const MOST_ATTEMPTS = 1000;
+
+/**
+ * How often a message may be handed out: what its publisher said, else what the subscription says. One that tries nothing
+ * again, or counts no attempts, is not overruled; a header that is no number of attempts says nothing.
+ */
+export function attemptsFor(
+  { headers }: { readonly headers: Readonly<Record<string, string>> },
+  maxAttempts: number,
+): number {
+  const said = headers[MAX_ATTEMPTS_HEADER];
+  if (said === undefined || maxAttempts === 1 || maxAttempts === Infinity) return maxAttempts;
+  return /^[1-9]\d{0,3}$/.test(said) ? Math.min(MOST_ATTEMPTS, Number(said)) : maxAttempts;
 }
 
 /** A policy from its options: 1 s, 2 s, 4 s, … up to 30 s unless said otherwise. Rejects with `INVALID_ARGUMENT` naming the field. */
@@ -50,8 +68,8 @@ export function retryPolicy(options: RetryOptions = {}, random: () => number = M
     throw wrong("retry.backoff.strategy", `exponential, linear or constant, not ${showValue(strategy)}`);
   return {
     maxAttempts,
-    delayAfter(attempt) {
-      if (attempt >= maxAttempts) return undefined;
+    delayAfter(attempt, allowed = maxAttempts) {
+      if (attempt >= allowed) return undefined;
       const delayMs = Math.min(maxDelayMs, grow(initialDelayMs, attempt, multiplier));
       return spread === 0 ? delayMs : delayMs * (1 - spread + 2 * spread * random());
     },

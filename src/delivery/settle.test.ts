@@ -14,6 +14,11 @@ import type { SettleOptions } from "./settle.ts";
 
 const failed: Outcome = { kind: "failed", error: new HeraldError("HANDLER_FAILED", "It did not work.") };
 const rejected: Outcome = { kind: "rejected", error: new HeraldError("REJECTED", "Never this one.") };
+const nacked: Outcome = {
+  kind: "nacked",
+  delayMs: 5,
+  error: new HeraldError("HANDLER_FAILED", "The handler gave the message back."),
+};
 
 /** Settles outcomes and keeps what was published as dead letters and what was counted. */
 function settling(options: Partial<SettleOptions> = {}) {
@@ -104,8 +109,8 @@ describe("an outcome", () => {
   it("nacked is tried again after the handler's own wait, and given up on like any other failure", async () => {
     const { settle, counts, letters } = settling();
 
-    expect(await settle({ kind: "nacked", delayMs: 5 })).toMatchObject({ kind: "nack", delayMs: 5 });
-    expect(await settle({ kind: "nacked", delayMs: 5 }, delivery({}, { attempt: 3 }))).toMatchObject({
+    expect(await settle(nacked)).toMatchObject({ kind: "nack", delayMs: 5 });
+    expect(await settle(nacked, delivery({}, { attempt: 3 }))).toMatchObject({
       kind: "ack",
     });
     expect(letters).toHaveLength(1);
@@ -175,7 +180,7 @@ describe("under at-most-once", () => {
   it.each<[string, Outcome]>([
     ["a failure", failed],
     ["a rejection", rejected],
-    ["a nack", { kind: "nacked", delayMs: 0 }],
+    ["a nack", nacked],
   ])("%s is not tried again and makes no dead letter: it is counted as discarded", async (_name, outcome) => {
     const { settle, counts, letters } = settling({ once: true });
 

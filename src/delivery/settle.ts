@@ -8,7 +8,7 @@ import type { GroupMeter, Meter } from "../core/meter.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { DeliveryContext } from "./context.ts";
 import { isDeadLetter, toDeadLetter, toFailure } from "./dead-letter.ts";
-import type { RetryPolicy } from "./retry.ts";
+import { attemptsFor, type RetryPolicy } from "./retry.ts";
 
 /** How outcomes of one subscription become settlements. */
 export interface SettleOptions {
@@ -77,11 +77,16 @@ export class Settler {
         return this.#expired(run, counters);
       case "snoozed":
         counters.snoozed++;
+        if (outcome.error !== undefined) {
+          counters.failed++;
+          counters.retried++;
+          this.#report(run, outcome.error);
+        }
         if (this.#options.once) counters.discarded++;
         return { kind: "release", delivery, delayMs: outcome.delayMs };
       case "nacked":
         counters.failed++;
-        return this.#failed(run, nackedByHandler(), outcome.delayMs);
+        return this.#failed(run, outcome.error, outcome.delayMs);
       case "failed":
         counters.failed++;
         return this.#failed(run, outcome.error);
@@ -108,8 +113,9 @@ export class Settler {
   ): Settlement | Promise<Settlement> {
     this.#report(run, error);
     const { delivery } = run;
-    const delayMs = this.#options.policy.delayAfter(delivery.attempt);
-    if (delayMs === undefined || this.#options.once) return this.#giveUp(run, error);
+    const { policy, once } = this.#options;
+    const delayMs = policy.delayAfter(delivery.attempt, attemptsFor(delivery.envelope, policy.maxAttempts));
+    if (delayMs === undefined || once) return this.#giveUp(run, error);
     this.counters(delivery.envelope.channel).retried++;
     const failure = toFailure(delivery, error, this.#options.clock.now());
     return { kind: "nack", delivery, delayMs: chosenDelayMs ?? delayMs, failure };
@@ -140,6 +146,7 @@ export class Settler {
           group,
           envelope: delivery.envelope,
           reason: error.code,
+          error,
           attempts: delivery.attempt,
         }));
         return { kind: "ack", delivery };
@@ -174,8 +181,4 @@ export class Settler {
       `Attempt ${run.attempt} of ${run.envelope.id} on '${run.envelope.channel}' failed: ${error.message}`,
     );
   }
-}
-
-function nackedByHandler(): HeraldError {
-  return new HeraldError("HANDLER_FAILED", "The handler gave the message back.");
 }

@@ -35,6 +35,7 @@ describe("a snapshot", () => {
       timestamp: "2026-01-01T00:00:00.000Z",
       channels: {},
       groups: [],
+      breakers: [],
     });
   });
 

@@ -1,4 +1,5 @@
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
+import type { BreakerFigures } from "../core/breaker.ts";
 import type { Clock } from "../core/clock.ts";
 import type { ChannelCounters, GroupCounters, GroupMeter, Meter } from "../core/meter.ts";
 import { RateWindow } from "./rate-window.ts";
@@ -47,6 +48,8 @@ export interface MetricsSnapshot extends LatencySummary {
   readonly timestamp: string;
   readonly channels: Readonly<Record<string, ChannelMetrics>>;
   readonly groups: readonly GroupMetrics[];
+  /** Circuit breakers of handlers, of channels that were asked, and of the broker. */
+  readonly breakers: readonly BreakerFigures[];
 }
 
 /** Names beyond this many are counted together: a flood of names must not become a flood of counters. */
@@ -110,6 +113,8 @@ interface ChannelRecord {
 
 /** The registry behind every figure: plain counters and histograms, read when somebody asks. */
 export class Metrics implements Meter {
+  /** Read when somebody asks. */
+  breakers: () => readonly BreakerFigures[] = () => [];
   readonly #clock: Clock;
   readonly #channels = new Map<string, ChannelRecord>();
   /** Latencies of the groups that have no histogram of their own. */
@@ -196,6 +201,7 @@ export class Metrics implements Meter {
       timestamp: new Date(this.#clock.now()).toISOString(),
       channels,
       groups,
+      breakers: this.breakers(),
     };
   }
 
