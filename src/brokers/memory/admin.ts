@@ -8,8 +8,8 @@ import type { Topology } from "./topology.ts";
 export interface AdminHost {
   /** Counts what a channel retains by age against the broker's limits. */
   readonly account: Account;
-  /** Ends what waits in a queue for a channel. */
-  readonly empty: (queue: GroupQueue, channel: string) => void;
+  /** Ends what waits in a queue for a channel, or for all. */
+  readonly empty: (queue: GroupQueue, channel?: string) => void;
 }
 
 /** Looks after the channels of one memory broker. What is handed out is left to its holder. */
@@ -67,5 +67,13 @@ export class MemoryAdmin implements BrokerAdmin {
     let erased = 0;
     for (const position of positions) if (log?.erase(Number(position)) === true) erased++;
     return Promise.resolve(erased);
+  }
+
+  async dropGroup(pattern: string, group: string): Promise<void> {
+    const queue = this.#topology.dropGroup(pattern, group);
+    if (queue === undefined) return;
+    // What is handed out ends when it comes back.
+    queue.gone = true;
+    this.#host.empty(queue);
   }
 }

@@ -8,14 +8,16 @@ import type {
   Subscription,
   SubscriptionSpec,
 } from "../../core/broker.ts";
+import { bodyTooLarge, checkSpec } from "../../core/broker-checks.ts";
 import { Deadlines, type Deadline } from "../../core/deadlines.ts";
 import type { Settlement } from "../../core/delivery.ts";
 import type { Envelope } from "../../core/envelope.ts";
-import { HeraldError, showValue, toHeraldError } from "../../core/errors.ts";
-import { checkPattern } from "../../core/pattern.ts";
+import { HeraldError, toHeraldError } from "../../core/errors.ts";
 import { MemoryAdmin } from "./admin.ts";
+import { Alive } from "./alive.ts";
 import { Capacity } from "./capacity.ts";
-import { Accepted, Entry, withFailure, type EntryQueue } from "./entry.ts";
+import { withFailure } from "../shared/failures.ts";
+import { Accepted, Entry, type EntryQueue } from "./entry.ts";
 import type { GroupQueue } from "./group-queue.ts";
 import { memorySettings, type MemoryBrokerOptions, type MemorySettings } from "./options.ts";
 import { SeenIds } from "./seen-ids.ts";
@@ -40,6 +42,7 @@ export class MemoryBroker implements Broker {
   readonly #waits: Deadlines<MemorySubscription>;
   readonly #host: SubscriptionHost;
   readonly #dirty = new Set<GroupQueue>();
+  readonly #alive = new Alive();
   #state: "new" | "open" | "closed" = "new";
   #sequence = 0;
   #dropped = 0;
@@ -121,20 +124,12 @@ export class MemoryBroker implements Broker {
 
   async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
     if (this.#state !== "open") throw closed();
-    checkPattern(spec.pattern);
-    if (!Number.isInteger(spec.prefetch) || spec.prefetch < 1) {
-      throw new HeraldError(
-        "INVALID_ARGUMENT",
-        `prefetch must be a whole number of 1 or more, not ${showValue(spec.prefetch)}.`,
-        {
-          details: { field: "prefetch" },
-        },
-      );
-    }
+    checkSpec(spec);
     const wanted = startOf(spec.from, this.#settings.replay);
     const { queue, isNew } = this.#topology.join(spec);
     const subscription = new MemorySubscription(queue, spec.prefetch, this.#host);
     queue.members.add(subscription);
+    this.#alive.enter();
     if (queue.members.size === 1) this.#topology.forgetRoutes();
     if (isNew && wanted !== undefined) this.#replay(queue, wanted);
     return subscription;
@@ -168,7 +163,7 @@ export class MemoryBroker implements Broker {
   #accept(envelope: Envelope, dedupe: boolean): PublishResult | Promise<PublishResult> {
     const bytes = envelope.body.byteLength;
     if (bytes > this.#settings.maxBodyBytes)
-      return { ok: false, error: tooLarge(bytes, this.#settings.maxBodyBytes) };
+      return { ok: false, error: bodyTooLarge(bytes, this.#settings.maxBodyBytes) };
     let channel: Channel;
     try {
       channel = this.#topology.channel(envelope.channel);
@@ -335,6 +330,7 @@ export class MemoryBroker implements Broker {
   #leave(subscription: MemorySubscription): void {
     const { queue } = subscription;
     queue.members.delete(subscription);
+    this.#alive.leave();
     if (queue.group === null) {
       queue.gone = true;
       this.#topology.drop(queue);
@@ -364,13 +360,5 @@ function closed(): HeraldError {
   return new HeraldError(
     "CLOSED",
     "This memory broker is not open: open it first, or make a new one after close().",
-  );
-}
-
-function tooLarge(bytes: number, maxBodyBytes: number): HeraldError {
-  return new HeraldError(
-    "MESSAGE_TOO_LARGE",
-    `The body has ${bytes} bytes and this broker takes ${maxBodyBytes}: send less, or a reference to where it is kept.`,
-    { details: { bytes, maxBodyBytes } },
   );
 }

@@ -1,5 +1,6 @@
 import type { Delivery, Failure } from "../../core/delivery.ts";
 import type { Envelope } from "../../core/envelope.ts";
+import { NO_FAILURES } from "../shared/failures.ts";
 
 /** Lag and hand-outs of one channel within one group. */
 export interface Tally {
@@ -39,19 +40,6 @@ export interface Holder {
 export function createTally(): Tally {
   return { lag: 0, unsettled: 0, purgedThrough: 0 };
 }
-
-/** The first failure and the latest are kept; a message that may fail for ever must not grow for ever. */
-const MAX_FAILURES = 20;
-
-/** The failures of an entry with one more. */
-export function withFailure(failures: readonly Failure[], failure: Failure | undefined): readonly Failure[] {
-  if (failure === undefined) return failures;
-  if (failures.length < MAX_FAILURES) return [...failures, failure];
-  return [...failures.slice(0, 1), ...failures.slice(2), failure];
-}
-
-/** No failures; shared, because most messages never fail. */
-export const NO_FAILURES: readonly Failure[] = Object.freeze([]);
 
 /**
  * One envelope in one group's queue, and the delivery once it is handed out. A message that comes back gets a new entry,

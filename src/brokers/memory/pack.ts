@@ -7,7 +7,8 @@ import {
 } from "../../core/envelope.ts";
 import type { Failure } from "../../core/delivery.ts";
 import { DEFAULT_PRIORITY } from "../../core/priority.ts";
-import { Entry, NO_FAILURES, type EntryQueue } from "./entry.ts";
+import { NO_FAILURES } from "../shared/failures.ts";
+import { Entry, type EntryQueue } from "./entry.ts";
 
 /** Times are kept to the microsecond. */
 const MICROS = 1000;
@@ -132,6 +133,7 @@ function extraOf(entry: Entry): Extra | undefined {
 function isPlain(envelope: Envelope): boolean {
   return (
     envelope.contentType === JSON_TYPE &&
+    envelope.contentEncoding === undefined &&
     envelope.headers === NO_HEADERS &&
     envelope.priority === DEFAULT_PRIORITY &&
     envelope.hops === 0 &&

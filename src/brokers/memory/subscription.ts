@@ -1,7 +1,8 @@
 import type { Subscription } from "../../core/broker.ts";
+import { waitsAlready } from "../../core/broker-checks.ts";
 import type { Deadline } from "../../core/deadlines.ts";
 import type { Delivery, Settlement } from "../../core/delivery.ts";
-import { HeraldError } from "../../core/errors.ts";
+import type { HeraldError } from "../../core/errors.ts";
 import { Entry, type EntryQueue, type Holder } from "./entry.ts";
 import type { GroupQueue } from "./group-queue.ts";
 
@@ -43,8 +44,7 @@ export class MemorySubscription implements Subscription, Holder {
 
   receive(limit: number, waitMs: number): Promise<readonly Delivery[]> {
     if (this.#waiting !== undefined) {
-      const message = "This subscription waits in receive already; call it again when that has resolved.";
-      return Promise.reject(new HeraldError("INVALID_ARGUMENT", message));
+      return Promise.reject(waitsAlready());
     }
     if (this.#closed) {
       const reason = this.#host.closed();

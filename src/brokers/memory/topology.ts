@@ -131,6 +131,17 @@ export class Topology {
     this.#trie.remove(queue.pattern, queue);
   }
 
+  /** The queue of a group under a pattern goes; undefined when there is none. */
+  dropGroup(pattern: string, group: string): GroupQueue | undefined {
+    const name = `${pattern} ${group}`;
+    const queue = this.#queues.get(name);
+    if (queue === undefined) return undefined;
+    this.#queues.delete(name);
+    this.#trie.remove(pattern, queue);
+    this.forgetRoutes();
+    return queue;
+  }
+
   /** A broadcast queue goes with its subscription. */
   drop(queue: GroupQueue): void {
     this.#broadcasts.delete(queue);
