@@ -1,0 +1,75 @@
+import type { Cluster } from "./cluster.ts";
+import type { Home } from "./channels.ts";
+import type { Fetched } from "./fetched.ts";
+import { offsetsAt } from "./offsets.ts";
+import { scan } from "./scan.ts";
+
+interface Seen {
+  readonly offset: number;
+  readonly storedAt: number;
+}
+
+/**
+ * Recognises, in one partition, ids that are stored a second time within a window: the first in the log is the message, what comes
+ * after it is none. Everybody who reads the log comes to the same answer. Two generations: what is older than two windows is gone.
+ */
+export class Once {
+  readonly #windowMs: number;
+  // Made when they are needed: most inboxes never see an id twice, and there are many.
+  #current: Map<string, Seen> | undefined;
+  #previous: Map<string, Seen> | undefined;
+  #turnedAt = -Infinity;
+
+  constructor(windowMs: number) {
+    this.#windowMs = windowMs;
+  }
+
+  /** Is it a repeat? Records are shown in the order of their offsets; one may be shown again. */
+  isRepeat(record: Fetched): boolean {
+    const id = record.onceId;
+    if (id === undefined) return false;
+    this.#turn(record.storedAt);
+    const seen = this.#current?.get(id) ?? this.#previous?.get(id);
+    if (seen !== undefined && record.storedAt - seen.storedAt <= this.#windowMs)
+      return seen.offset < record.offset;
+    this.#current ??= new Map();
+    this.#current.set(id, { offset: record.offset, storedAt: record.storedAt });
+    return false;
+  }
+
+  #turn(now: number): void {
+    if (this.#turnedAt === -Infinity) this.#turnedAt = now;
+    if (now - this.#turnedAt < this.#windowMs) return;
+    this.#previous = now - this.#turnedAt < 2 * this.#windowMs ? this.#current : undefined;
+    this.#current = undefined;
+    this.#turnedAt = now;
+  }
+}
+
+/** What is known of a partition by whoever reads on at an offset: what was stored within a window before it. */
+export async function onceBefore(
+  cluster: Cluster,
+  home: Home,
+  place: { readonly partition: number; readonly offset: number },
+): Promise<Once> {
+  const { dedupeWindowMs } = cluster.settings;
+  const once = new Once(dedupeWindowMs);
+  const { topic } = home;
+  const { partition, offset } = place;
+  let storedAt: number | undefined;
+  await scan(cluster, { topic, partition, from: offset, to: Infinity }, (record) => {
+    storedAt = record.storedAt;
+    return false;
+  });
+  const since = await offsetsAt(
+    cluster,
+    topic,
+    Math.max(0, (storedAt ?? cluster.clock.now()) - dedupeWindowMs),
+  );
+  const from = since.get(partition) ?? offset;
+  await scan(cluster, { topic, partition, from, to: offset }, (record) => {
+    if (!home.shared || record.channel === home.channel) once.isRepeat(record);
+    return true;
+  });
+  return once;
+}
