@@ -1,0 +1,114 @@
+import type { Clock } from "../../core/clock.ts";
+
+interface Held {
+  attempt: number;
+  /** Epoch milliseconds: given back, and not to be handed out before. */
+  dueAt: number;
+  /** Monotonic: settled then, and perhaps not heard by the server. */
+  settledAt: number | undefined;
+}
+
+/** What a delivery was settled with. */
+export interface Settled {
+  readonly attempts: number;
+  readonly dueAt: number;
+}
+
+/** What one process had in hand when its channel was lost, by queue: pairs of id and attempt. */
+export type Hand = Readonly<Record<string, readonly (readonly [id: string, attempt: number])[]>>;
+
+/** How long a settlement may be on its way. */
+const SETTLING_MS = 5000;
+/** How long after a loss a message may come again. */
+const KNOWN_MS = 60_000;
+
+/**
+ * How often messages were handed out. A server that was killed forgets whom it had given them to, and does not count them:
+ * so every process tells the others what it had in hand, before it reads again.
+ */
+export class Hands {
+  readonly #clock: Clock;
+  readonly #mine = new Map<string, Map<string, Held>>();
+  readonly #settled: { readonly queue: string; readonly id: string; readonly held: Held }[] = [];
+  #known = new Map<string, { attempt: number; readonly until: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  handedOut(queue: string, id: string, attempt: number): void {
+    let held = this.#mine.get(queue);
+    if (held === undefined) this.#mine.set(queue, (held = new Map()));
+    held.set(id, { attempt, dueAt: 0, settledAt: undefined });
+  }
+
+  /** `attempts`: how many there were, now that it is settled; `dueAt`: epoch milliseconds, not to come before. */
+  settled(queue: string, id: string, { attempts, dueAt }: Settled): void {
+    const held = this.#mine.get(queue)?.get(id);
+    if (held === undefined) return;
+    held.attempt = attempts;
+    held.dueAt = dueAt;
+    held.settledAt = this.#clock.monotonic();
+    this.#settled.push({ queue, id, held });
+    const known = this.#known.get(keyOf(queue, id));
+    if (known !== undefined) known.attempt = attempts;
+    this.#prune(held.settledAt - SETTLING_MS);
+  }
+
+  /** Everything that may come again without being counted. */
+  mine(): Hand {
+    const found: Record<string, (readonly [string, number])[]> = {};
+    this.#prune(this.#clock.monotonic() - SETTLING_MS);
+    for (const [queue, held] of this.#mine)
+      if (held.size > 0) found[queue] = [...held].map(([id, { attempt }]) => [id, attempt] as const);
+    return found;
+  }
+
+  /** A process has told what it had in hand. */
+  hear(hand: Hand): void {
+    const now = this.#clock.monotonic();
+    const old = [...this.#known].filter(([, { until }]) => until > now);
+    if (old.length < this.#known.size) this.#known = new Map(old);
+    for (const [queue, items] of Object.entries(hand)) {
+      for (const [id, attempt] of items) {
+        const known = this.#known.get(keyOf(queue, id));
+        const most = Math.max(attempt, known?.attempt ?? 0);
+        this.#known.set(keyOf(queue, id), { attempt: most, until: now + KNOWN_MS });
+      }
+    }
+  }
+
+  /**
+   * How many attempts there were at least. `isReturned`: of a copy that was given back; the message that it was made of may have
+   * come again beside it.
+   */
+  attempts(queue: string, id: string, isReturned: boolean): number {
+    const known = this.#known.size === 0 ? undefined : this.#known.get(keyOf(queue, id));
+    const mine = isReturned ? this.#mine.get(queue)?.get(id) : undefined;
+    return Math.max(known?.attempt ?? 0, mine?.attempt ?? 0);
+  }
+
+  /**
+   * When it may come again, epoch milliseconds: where a connection was lost while it was given back, the message comes beside its
+   * copy, and at once.
+   */
+  dueAt(queue: string, id: string): number {
+    return this.#mine.get(queue)?.get(id)?.dueAt ?? 0;
+  }
+
+  #prune(before: number): void {
+    let at = 0;
+    for (const { queue, id, held } of this.#settled) {
+      if ((held.settledAt ?? 0) > before) break;
+      at++;
+      const mine = this.#mine.get(queue);
+      if (mine?.get(id) === held) mine.delete(id);
+      if (mine?.size === 0) this.#mine.delete(queue);
+    }
+    if (at > 0) this.#settled.splice(0, at);
+  }
+}
+
+function keyOf(queue: string, id: string): string {
+  return `${id} ${queue}`;
+}
