@@ -7,6 +7,7 @@ import {
   isHeraldError,
   NoResponderError,
   RequestTimeoutError,
+  showValue,
 } from "../core/errors.ts";
 import { createId } from "../core/ids.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
@@ -22,7 +23,23 @@ export interface RequestOptions extends PublishOptions {
   readonly timeoutMs?: number;
   /** Stops waiting with `CANCELLED`; the request may still be handled. */
   readonly signal?: AbortSignal;
+  /**
+   * Asks several: resolves with the {@link Answer}s of the first so many, in the order in which they came, or with those that
+   * came in time. Infinity: with all that came in time. Default: with the payload of the first reply.
+   */
+  readonly replies?: number;
 }
+
+/** What came of a question, where a failure is a value. */
+export type QueryResult<T = unknown> =
+  | { readonly ok: true; readonly data: T; readonly error?: undefined }
+  | { readonly ok: false; readonly data?: undefined; readonly error: HeraldError };
+
+/** One of several answers to a request. */
+export type Answer<T = unknown> = QueryResult<T> & {
+  /** The agent that answered. */
+  readonly from: string;
+};
 
 /** What asking needs of the layer below. */
 export interface RequesterOptions {
@@ -42,6 +59,8 @@ interface Pending {
   readonly resolve: (payload: unknown) => void;
   readonly reject: (error: HeraldError) => void;
   readonly deadline: Deadline<string>;
+  /** Undefined: the first reply is the answer. */
+  readonly gathering: { readonly wanted: number; readonly answers: Answer[] } | undefined;
   readonly stopListening: (() => void) | undefined;
 }
 
@@ -73,11 +92,14 @@ export class Requester {
 
   /**
    * Resolves with the reply's payload. Rejects with RequestTimeoutError, NoResponderError, CommandError (the responder
-   * failed; its code), `CANCELLED` (the signal fired), `CLOSED`, or what publishing rejects with.
+   * failed; its code), `CANCELLED` (the signal fired), `CLOSED`, or what publishing rejects with. With `replies` it resolves
+   * with Answers, failed ones among them, and rejects with RequestTimeoutError only when none came.
    */
   request(channel: string, payload: unknown, options: RequestOptions = {}): Promise<unknown> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-    if (!(timeoutMs > 0)) return Promise.reject(wrongTimeout(timeoutMs));
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, replies } = options;
+    if (!(timeoutMs > 0)) return Promise.reject(wrong("timeoutMs", "above 0", timeoutMs));
+    if (replies !== undefined && !isCount(replies))
+      return Promise.reject(wrong("replies", "a whole number of 1 or more, or Infinity", replies));
     if (this.#ready) return this.#ask(channel, payload, options);
     return this.#listen().then(() => this.#ask(channel, payload, options));
   }
@@ -104,12 +126,12 @@ export class Requester {
   }
 
   #ask(channel: string, payload: unknown, options: RequestOptions): Promise<unknown> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, ...publishOptions } = options;
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, replies, ...publishOptions } = options;
     if (this.#closed) return Promise.reject(closed());
     if (signal?.aborted === true) return Promise.reject(cancelled(signal));
     const id = options.id ?? createId(this.#options.clock.now());
     if (this.#pending.has(id)) return Promise.reject(alreadyWaits(id));
-    const reply = this.#wait(id, { channel, timeoutMs, signal });
+    const reply = this.#wait(id, { channel, timeoutMs, signal, replies });
     const request = { type: "query", ...publishOptions, id, replyTo: this.#options.replyChannel };
     this.#options.publish(channel, payload, request).then(
       (published) => {
@@ -122,10 +144,13 @@ export class Requester {
 
   #wait(
     id: string,
-    asked: { readonly channel: string; readonly timeoutMs: number; readonly signal: AbortSignal | undefined },
+    asked: Pick<Pending, "channel" | "timeoutMs"> & {
+      readonly signal: AbortSignal | undefined;
+      readonly replies: number | undefined;
+    },
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const { channel, timeoutMs, signal } = asked;
+      const { channel, timeoutMs, signal, replies } = asked;
       const onAbort = signal === undefined ? undefined : () => this.#end(id)?.reject(cancelled(signal));
       if (onAbort !== undefined) signal?.addEventListener("abort", onAbort, { once: true });
       this.#pending.set(id, {
@@ -134,6 +159,7 @@ export class Requester {
         resolve,
         reject,
         deadline: this.#deadlines.add(timeoutMs, id),
+        gathering: replies === undefined ? undefined : { wanted: replies, answers: [] },
         stopListening:
           onAbort === undefined ? undefined : () => signal?.removeEventListener("abort", onAbort),
       });
@@ -143,19 +169,29 @@ export class Requester {
   #onReply(message: Message): void {
     const { causationId, correlationId, headers } = message.metadata;
     // A reply written by hand may carry the correlation alone.
-    const pending = this.#end(causationId) ?? this.#end(correlationId);
+    const id = [causationId, correlationId].find((one) => one !== undefined && this.#pending.has(one));
+    const pending = this.#pending.get(id ?? "");
     if (pending === undefined) {
       this.#options.onLate();
       return;
     }
     const code = headers?.[ERROR_HEADER];
-    if (code === undefined) pending.resolve(message.payload);
+    const { gathering } = pending;
+    if (gathering !== undefined) {
+      gathering.answers.push(answerOf(message, code));
+      if (gathering.answers.length < gathering.wanted) return;
+    }
+    this.#end(id);
+    if (gathering !== undefined) pending.resolve(gathering.answers);
+    else if (code === undefined) pending.resolve(message.payload);
     else pending.reject(commandError(code, message.payload));
   }
 
   #timeOut(id: string): void {
     const pending = this.#end(id);
-    pending?.reject(new RequestTimeoutError(pending.channel, pending.timeoutMs));
+    const { answers = [] } = pending?.gathering ?? {};
+    if (answers.length > 0) pending?.resolve(answers);
+    else pending?.reject(new RequestTimeoutError(pending.channel, pending.timeoutMs));
   }
 
   #end(id: string | undefined): Pending | undefined {
@@ -215,15 +251,25 @@ async function answerError(sendReply: SendReply, message: Message, error: unknow
   await sendReply(message, { error: { code, message: describeThrown(error) } }, { [ERROR_HEADER]: code });
 }
 
-function commandError(code: string, payload: unknown): CommandError {
+function answerOf({ source, payload }: Message, code: string | undefined): Answer {
+  if (code === undefined) return { ok: true, data: payload, from: source };
+  return { ok: false, error: commandError(code, payload), from: source };
+}
+
+/** The failure that a reply reports. */
+export function commandError(code: string, payload: unknown): CommandError {
   const error = (payload as { error?: { message?: unknown; details?: unknown } } | null)?.error;
   const message = typeof error?.message === "string" ? error.message : `The responder failed with ${code}.`;
   return new CommandError(code, message);
 }
 
-function wrongTimeout(timeoutMs: number): HeraldError {
-  return new HeraldError("INVALID_ARGUMENT", `timeoutMs must be above 0, not ${timeoutMs}.`, {
-    details: { field: "timeoutMs" },
+function isCount(replies: number): boolean {
+  return replies === Infinity || (Number.isInteger(replies) && replies >= 1);
+}
+
+function wrong(field: string, expected: string, value: unknown): HeraldError {
+  return new HeraldError("INVALID_ARGUMENT", `${field} must be ${expected}, not ${showValue(value)}.`, {
+    details: { field },
   });
 }
 
