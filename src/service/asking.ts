@@ -1,7 +1,8 @@
 import { HeraldError } from "../core/errors.ts";
 import { createId } from "../core/ids.ts";
 import type { Message, Metadata, PublishOptions } from "../core/message.ts";
-import { Requester } from "../patterns/request-reply.ts";
+import { Requester, type RequesterOptions, type RequestOptions } from "../patterns/request-reply.ts";
+import type { Breakers } from "./breakers.ts";
 import type { SubscribeOptions } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Subscriptions } from "./subscriptions.ts";
@@ -12,13 +13,28 @@ const REPLIES: SubscribeOptions = {
   retry: { maxAttempts: 1 },
   prefetch: 1000,
   ack: "auto",
+  circuitBreaker: false,
 };
+
+/** Asks every channel behind its circuit breaker, where the service has them. */
+class GuardedRequester extends Requester {
+  readonly #breakers: () => Breakers;
+
+  constructor(breakers: () => Breakers, options: RequesterOptions) {
+    super(options);
+    this.#breakers = breakers;
+  }
+
+  override request(channel: string, payload: unknown, options: RequestOptions = {}): Promise<unknown> {
+    return this.#breakers().ask(channel, () => super.request(channel, payload, options));
+  }
+}
 
 /** What sends the requests of one run of a service; its reply channel is subscribed with the first of them. */
 export function createRequester(running: () => Runtime, replies: Subscriptions): Requester {
   const { settings, metrics } = running();
   const replyChannel = `reply.${settings.agentId}.${createId()}`;
-  return new Requester({
+  return new GuardedRequester(() => running().breakers, {
     clock: settings.clock,
     replyChannel,
     publish: (channel, payload, options) => running().send(channel, payload, options),

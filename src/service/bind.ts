@@ -2,7 +2,7 @@ import { HeraldError } from "../core/errors.ts";
 import type { Handler } from "../core/middleware.ts";
 import type { CommandHandler } from "./commands.ts";
 import type { SubscribedChannel } from "./manifest/model.ts";
-import type { AnyHandler } from "./options.ts";
+import type { AnyHandler, SubscribeOptions } from "./options.ts";
 import type { Settings } from "./settings.ts";
 
 /** What binding does to a service. */
@@ -33,6 +33,16 @@ export async function bindManifest(settings: Settings, binder: Binder): Promise<
       functionOf(handlers, name, `the command '${name}' of agent '${agentId}'`),
     );
   }
+}
+
+/** What an entry of the manifest says of its subscription. */
+export function declaredOptions(declared: SubscribedChannel | undefined): SubscribeOptions {
+  const { schema, filter, maxConcurrency } = declared ?? {};
+  return {
+    ...(schema === undefined ? {} : { schema }),
+    ...(filter === undefined ? {} : { filter }),
+    ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
+  };
 }
 
 function functionOf(

@@ -1,5 +1,8 @@
 import type { XStatic } from "typebox/schema";
+import type { Writing } from "../codec/codecs.ts";
 import { checkChannel } from "../core/pattern.ts";
+import { writingOf } from "./encoding.ts";
+import type { Compression } from "./encoding-options.ts";
 import type { SchemaLike } from "./schema/model.ts";
 import type { StandardSchemaV1 } from "./schema/standard-schema.ts";
 
@@ -7,6 +10,8 @@ import type { StandardSchemaV1 } from "./schema/standard-schema.ts";
 export interface ChannelDefinition<T = unknown> {
   readonly channel: string;
   readonly schema: SchemaLike | undefined;
+  /** How its payloads are written; undefined where nothing is said of it. */
+  readonly writing: Writing | undefined;
   /** Carries the type only; never set. */
   readonly payload?: T;
 }
@@ -15,16 +20,30 @@ export interface ChannelDefinition<T = unknown> {
 export type PayloadOf<S> =
   S extends StandardSchemaV1<infer _Input, infer Output> ? Output : S extends object ? XStatic<S> : unknown;
 
+/** What a channel is defined with. All optional. */
+export interface ChannelDefinitionOptions<S> {
+  readonly schema?: S;
+  /** How its payloads are written: `application/json`, `application/msgpack`, `text/plain`, … Default: the service's. */
+  readonly contentType?: string;
+  /** How they are compressed. Default: the service's. */
+  readonly compression?: Compression;
+}
+
 /**
  * Names a channel together with its schema, so that publishers and handlers share both name and payload type. Throws
- * `INVALID_CHANNEL`.
+ * `INVALID_CHANNEL` or `INVALID_ARGUMENT`.
  */
 export function defineChannel<T = never, const S extends SchemaLike = SchemaLike>(
   channel: string,
-  options: { readonly schema?: S } = {},
+  options: ChannelDefinitionOptions<S> = {},
 ): ChannelDefinition<[T] extends [never] ? PayloadOf<S> : T> {
   checkChannel(channel);
-  return { channel, schema: options.schema };
+  const { schema, contentType, compression } = options;
+  const writing =
+    contentType === undefined && compression === undefined
+      ? undefined
+      : writingOf({ contentType, compression }, channel);
+  return { channel, schema, writing };
 }
 
 /** A channel name, or a definition that knows the type of its payloads. */
@@ -38,7 +57,7 @@ export function nameOf(channel: ChannelRef<never> | ChannelRef<unknown>): string
   return name;
 }
 
-/** The schema of a channel that was defined in code. */
-export function schemaOf(channel: unknown): SchemaLike | undefined {
-  return typeof channel === "object" && channel !== null ? (channel as ChannelDefinition).schema : undefined;
+/** The definition of a channel, where it was given as one. */
+export function definitionOf(channel: unknown): ChannelDefinition | undefined {
+  return typeof channel === "object" && channel !== null ? (channel as ChannelDefinition) : undefined;
 }

@@ -33,19 +33,19 @@ function expectRefusal(error: unknown, wanted: { ability: Wanted; channel: strin
 }
 
 function wrapper(name: string): string {
-  return `wrap the broker with emulate/${name}, or use one that has it.`;
+  return `wrap the broker in ${name} of herald/brokers/emulate, or use one that has it.`;
 }
 
 describe("what a broker cannot do", () => {
   it.each<[ability: Wanted, channel: string, options: SubscribeOptions, help: string]>([
     ["groups", "x", {}, OTHER_BROKER],
-    ["broadcast", "x", { group: null }, wrapper("broadcast")],
-    ["wildcard", "x.*", {}, wrapper("wildcard")],
-    ["wildcard", "x.#", {}, wrapper("wildcard")],
+    ["broadcast", "x", { group: null }, wrapper("withBroadcast")],
+    ["wildcard", "x.*", {}, wrapper("withWildcard")],
+    ["wildcard", "x.#", {}, wrapper("withWildcard")],
     ["replayByPosition", "x", { from: "earliest" }, OTHER_BROKER],
     ["replayByPosition", "x", { from: { position: "1" } }, OTHER_BROKER],
     ["replayByTime", "x", { from: { time: 0 } }, OTHER_BROKER],
-    ["nackDelay", "x", { retry: { maxAttempts: 2 } }, wrapper("delay")],
+    ["nackDelay", "x", { retry: { maxAttempts: 2 } }, wrapper("withDelay")],
     ["ordering", "x", { ordering: "strict" }, OTHER_BROKER],
   ])("refuses a subscription that needs %s, on %s with %o", async (ability, channel, options, help) => {
     const { agent } = world();
@@ -58,8 +58,8 @@ describe("what a broker cannot do", () => {
   });
 
   it.each<[ability: Ability, options: object, help: string]>([
-    ["delay", { delayMs: 1 }, wrapper("delay")],
-    ["priority", { priority: "high" }, wrapper("priority")],
+    ["delay", { delayMs: 1 }, wrapper("withDelay")],
+    ["priority", { priority: "high" }, wrapper("withPriority")],
     ["dedupe", { dedupe: true }, OTHER_BROKER],
   ])("refuses a publish, and a request, that needs %s", async (ability, options, help) => {
     const { agent } = world();

@@ -12,22 +12,29 @@ export interface Need {
   readonly because: string;
 }
 
-/** Wrappers that supply an ability which a broker lacks. */
+/** Wrappers of `herald/brokers/emulate` that supply an ability which a broker lacks. */
 const WRAPPERS: Partial<Record<Need["ability"], string>> = {
-  delay: "emulate/delay",
-  nackDelay: "emulate/delay",
-  wildcard: "emulate/wildcard",
-  broadcast: "emulate/broadcast",
-  priority: "emulate/priority",
+  delay: "withDelay",
+  nackDelay: "withDelay",
+  wildcard: "withWildcard",
+  broadcast: "withBroadcast",
+  priority: "withPriority",
 };
+
+/** Can it do this? */
+export function can(capabilities: Capabilities, ability: Need["ability"]): boolean {
+  return ability === "ordering" ? capabilities.ordering !== "none" : capabilities[ability];
+}
 
 /** Rejects with `UNSUPPORTED` when the broker cannot do what is needed: never a silent downgrade. */
 export function requireAbility(broker: string, capabilities: Capabilities, need: Need): void {
   const { ability, agentId, channel, because } = need;
-  if (ability === "ordering" ? capabilities.ordering !== "none" : capabilities[ability]) return;
+  if (can(capabilities, ability)) return;
   const wrapper = WRAPPERS[ability];
   const wrap =
-    wrapper === undefined ? "use a broker that" : `wrap the broker with ${wrapper}, or use one that`;
+    wrapper === undefined
+      ? "use a broker that"
+      : `wrap the broker in ${wrapper} of herald/brokers/emulate, or use one that`;
   const message = `The broker '${broker}' cannot do '${ability}', which agent '${agentId}' on '${channel}' needs for ${because}: ${wrap} has it.`;
   throw new HeraldError("UNSUPPORTED", message, { details: { broker, ...need } });
 }

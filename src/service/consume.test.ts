@@ -23,6 +23,22 @@ async function lagOf(service: MessagingService): Promise<unknown> {
 }
 
 describe("a loop over consume", () => {
+  it("may take a message apart, and keeps the reason that it gives one back for", async () => {
+    const { agent } = world();
+    const service = await agent("a");
+    const { ended } = await looping(service, ({ message, ack, nack }) => {
+      if (message.payload === "good") ack();
+      else nack({ requeue: false, reason: "no paper" });
+      return message.payload === "bad";
+    });
+    await service.publish("jobs", "good");
+    await service.publish("jobs", "bad");
+    await ended;
+
+    await expect.poll(() => service.deadLetters.list()).toMatchObject([{ reason: "no paper" }]);
+    expect(await lagOf(service)).toEqual([[0, 0]]);
+  });
+
   it("settles by hand: acks, gives back after a delay, gives back by the retry policy, and gives up", async () => {
     const { agent, clock } = world();
     const service = await agent("a");

@@ -1,6 +1,6 @@
 import { SnoozeError } from "../core/errors.ts";
 import type { Message } from "../core/message.ts";
-import type { Handler, HandlerContext } from "../core/middleware.ts";
+import type { Handler, HandlerContext, NackOptions } from "../core/middleware.ts";
 import type { SubscriptionHandle } from "./options.ts";
 
 /** One message that a loop consumes; it is settled by hand. */
@@ -10,7 +10,7 @@ export interface Consumed<T = unknown> {
   /** Handled. */
   ack(): void;
   /** Gives it back. `requeue: false` sends it to the dead letters; without `delayMs` the retry policy decides. */
-  nack(options?: { readonly delayMs?: number; readonly requeue?: boolean }): void;
+  nack(options?: NackOptions): void;
 }
 
 /** A message between its arrival and its settlement. */
@@ -29,15 +29,16 @@ class Taken<T> implements Consumed<T> {
     this.ended = this.#end.promise;
   }
 
-  ack(): void {
+  // Functions of their own, so that a loop may take them apart: `for await (const { message, ack } of …)`.
+  readonly ack = (): void => {
     this.#inner.ack();
     this.#end.resolve();
-  }
+  };
 
-  nack(options?: { readonly delayMs?: number; readonly requeue?: boolean }): void {
+  readonly nack = (options?: NackOptions): void => {
     this.#inner.nack(options);
     this.#end.resolve();
-  }
+  };
 
   /** Nobody looked at it: back at once, not counted. */
   release(): void {
@@ -50,8 +51,9 @@ function settlingBy(taken: Pick<Consumed, "ack" | "nack">, context: HandlerConte
   return new Proxy(context, {
     get(target, name): unknown {
       if (name === "ack") return () => taken.ack();
-      if (name === "nack") return (options?: Parameters<Consumed["nack"]>[0]) => taken.nack(options);
-      return Reflect.get(target, name);
+      if (name === "nack") return (options?: NackOptions) => taken.nack(options);
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
     },
   });
 }

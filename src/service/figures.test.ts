@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { BrokerReport } from "../core/broker.ts";
-import { BrokerWrapper } from "../testing/broker-wrapper.ts";
+import { BrokerWrapper } from "../core/broker-wrapper.ts";
 import { world } from "../../test/support/agents.ts";
 import { MessagingService } from "./service.ts";
 
@@ -22,6 +22,7 @@ describe("getMetrics", () => {
       timestamp: "2026-01-01T00:00:00.000Z",
       channels: {},
       groups: [],
+      breakers: [],
     });
   });
 

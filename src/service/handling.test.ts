@@ -305,3 +305,40 @@ describe("dead letters", () => {
     expect(await service.deadLetters.list()).toEqual([]);
   });
 });
+
+describe("the attempts that a publisher asks for", () => {
+  it("hold for that message alone, more or fewer, and after a redrive too", async () => {
+    const { agent } = world();
+    const service = await agent("a", { retry: { maxAttempts: 2, backoff: { initialDelayMs: 0 } } });
+    const starts: Record<string, number> = {};
+    await service.subscribe<string>("x", ({ payload }) => {
+      starts[payload] = (starts[payload] ?? 0) + 1;
+      throw new Error("broken");
+    });
+    await service.publish("x", "plain");
+    await service.publish("x", "more", { maxAttempts: 4 });
+    await service.publish("x", "once", { maxAttempts: 1 });
+
+    await expect.poll(() => service.deadLetters.list()).toHaveLength(3);
+    expect(starts).toEqual({ plain: 2, more: 4, once: 1 });
+    const letters = await service.deadLetters.list();
+    expect(letters.map(({ attempts }) => attempts).toSorted()).toEqual([1, 2, 4]);
+
+    await service.deadLetters.redrive();
+    await expect.poll(() => starts).toEqual({ plain: 4, more: 8, once: 2 });
+  });
+
+  it("do not overrule a subscription that tries nothing again", async () => {
+    const { agent } = world();
+    const service = await agent("a", { retry: { maxAttempts: 1 } });
+    let starts = 0;
+    await service.subscribe("x", () => {
+      starts++;
+      throw new Error("broken");
+    });
+    await service.publish("x", 1, { maxAttempts: 5 });
+
+    await expect.poll(() => service.deadLetters.list()).toMatchObject([{ attempts: 1 }]);
+    expect(starts).toBe(1);
+  });
+});

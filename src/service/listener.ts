@@ -1,3 +1,4 @@
+import type { Subscription } from "../core/broker.ts";
 import { isWildcard } from "../core/pattern.ts";
 import { createId } from "../core/ids.ts";
 import { Consumer } from "../delivery/consumer.ts";
@@ -11,6 +12,7 @@ import { incomingCheck } from "./contracts.ts";
 import { DeliveryGuarantee, type Listening, type SubscribeOptions } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
 import { guaranteeOf, type Settings } from "./settings.ts";
+import { transactionsOf, type Transactions } from "./transactions.ts";
 
 /** Subscribes at the broker and starts consuming. Rejects with `INVALID_ARGUMENT`, `UNSAFE_SCHEMA`, `UNSUPPORTED`. */
 export async function listen(
@@ -43,9 +45,12 @@ export async function listen(
     once: guarantee === DeliveryGuarantee.AT_MOST_ONCE,
     publish: (envelope) => runtime.publisher.publish(envelope, false),
   });
-  const handling = handlingOf(runtime, listening, { group, guarantee, settler });
+  const breaker = runtime.breakers.handler(pattern, options.circuitBreaker);
+  let subscription: Subscription | undefined;
+  const transactions = transactionsOf(runtime, guarantee, () => subscription as Subscription);
+  const handling = handlingOf(runtime, listening, { group, guarantee, policy, settler, transactions });
   const from = options.from === undefined ? {} : { from: options.from };
-  const subscription = await broker.subscribe({ pattern, group, prefetch, ordering, ...from });
+  subscription = await broker.subscribe({ pattern, group, prefetch, ordering, ...from });
   const consumer = new Consumer({
     agentId: settings.agentId,
     subscription,
@@ -55,7 +60,10 @@ export async function listen(
     prefetch,
     handlerTimeoutMs,
     ackFirst: guarantee === DeliveryGuarantee.AT_MOST_ONCE,
+    breaker,
+    onClose: () => runtime.breakers.forget(breaker),
   });
+  runtime.breakers.keep(breaker);
   consumer.start();
   return consumer;
 }
@@ -68,14 +76,21 @@ interface Chosen {
 function handlingOf(
   runtime: Runtime,
   listening: Listening,
-  chosen: Chosen & { readonly settler: Settler },
+  chosen: Chosen & {
+    readonly policy: RetryPolicy;
+    readonly settler: Settler;
+    readonly transactions: Transactions;
+  },
 ): Handling {
   const { options, pattern, handler } = listening;
   const { settings } = runtime;
-  const { group, guarantee, settler } = chosen;
+  const { exactAttempts } = runtime.capabilitiesOf(pattern);
+  const { group, guarantee, policy, settler } = chosen;
+  // Where a release counts, or the message is acknowledged first, the count says nothing of attempts that failed.
+  const isCounted = exactAttempts && guarantee !== DeliveryGuarantee.AT_MOST_ONCE;
   return {
     clock: settings.clock,
-    limits: settings.limits,
+    codecs: runtime.codecs,
     group,
     scope: group ?? `${settings.agentId} ${createId()}`,
     counters: (channel) => settler.counters(channel),
@@ -83,8 +98,13 @@ function handlingOf(
     filter: options.filter === undefined ? undefined : compileFilter(options.filter),
     validate: incomingCheck(options.schema, pattern),
     manual: isManual(settings, options),
-    inbox: guarantee === DeliveryGuarantee.EXACTLY_ONCE ? settings.inbox : undefined,
+    maxAttempts: isCounted ? policy.maxAttempts : Infinity,
+    inbox: guarantee === DeliveryGuarantee.EXACTLY_ONCE ? runtime.inbox : undefined,
+    ledger: () => runtime.effects,
+    ...chosen.transactions,
     publishAll: runtime.publishAll.bind(runtime),
+    spending: runtime.conversations.spending,
+    stops: runtime.conversations.stops,
   };
 }
 
@@ -97,7 +117,8 @@ function checkAbilities(
   { pattern, options }: Listening,
   { group, guarantee, policy }: Chosen & { readonly policy: RetryPolicy },
 ): void {
-  const { settings, broker, capabilities } = runtime;
+  const { settings, broker } = runtime;
+  const capabilities = runtime.capabilitiesOf(pattern);
   const need = (ability: Need["ability"], because: string): void =>
     requireAbility(broker.name, capabilities, {
       ability,

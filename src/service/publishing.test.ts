@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { MemoryBroker } from "../brokers/memory/broker.ts";
 import type { PublishResult } from "../core/broker.ts";
 import type { Message } from "../core/message.ts";
-import { BrokerWrapper } from "../testing/broker-wrapper.ts";
+import { BrokerWrapper } from "../core/broker-wrapper.ts";
 import { world } from "../../test/support/agents.ts";
 
 describe("publish", () => {

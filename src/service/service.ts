@@ -1,29 +1,35 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { BrokerReport, ChannelReport } from "../core/broker.ts";
+import { plainCopy } from "../codec/plain.ts";
+import type { ChannelReport } from "../core/broker.ts";
+import type { Clock } from "../core/clock.ts";
 import { toHeraldError } from "../core/errors.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import type { Handler, Middleware } from "../core/middleware.ts";
 import { agentChannel, BROADCAST_CHANNEL, checkAgentId, commandChannel } from "../core/names.ts";
 import { checkPattern } from "../core/pattern.ts";
+import type { Stores } from "../core/store.ts";
 import type { DeadLetters } from "../delivery/dead-letters.ts";
 import { Metrics, type MetricsSnapshot } from "../observability/metrics.ts";
+import type { BrokerView } from "../patterns/messaging.ts";
 import { answering, type Requester, type RequestOptions } from "../patterns/request-reply.ts";
 import { compose } from "../routing/compose.ts";
 import { createRequester, replyTo } from "./asking.ts";
 import { publishEach, type BatchMessage, type BatchResult } from "./batch.ts";
-import { nameOf, schemaOf, type ChannelRef } from "./channel-definition.ts";
-import { bindManifest } from "./bind.ts";
+import { definitionOf, nameOf, type ChannelRef } from "./channel-definition.ts";
+import { bindManifest, declaredOptions } from "./bind.ts";
+import { viewOf } from "./broker-view.ts";
 import { checkFunction, checkOptions } from "./check-options.ts";
-import { channelStats, lagOf, pendingOf, type ChannelStats, type ConsumerLag } from "./stats.ts";
+import { channelStats, lagOf, type ChannelStats, type ConsumerLag } from "./stats.ts";
 import { Commands, type CommandHandler } from "./commands.ts";
 import { consumeFrom, type Consumed } from "./consume.ts";
-import { judge, type Health } from "./health.ts";
-import { hold } from "./hold.ts";
+import { healthOf, type Health } from "./health.ts";
+import type { Conversations } from "./conversations.ts";
 import type { SubscribedChannel } from "./manifest/model.ts";
 import type { MessagingServiceOptions, SubscribeOptions, SubscriptionHandle } from "./options.ts";
-import { notRunning, Runtime } from "./runtime.ts";
+import { PublishChain, type PublishMiddleware } from "./publish-chain.ts";
+import { createRuntime, notRunning, type Runtime } from "./runtime.ts";
 import { settingsOf, type Settings } from "./settings.ts";
-import { leaseBroker } from "./shared-broker.ts";
+import { storesOfBroker } from "./stores.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** A subscription that is asked for, by the program or by the manifest. */
@@ -39,18 +45,20 @@ const NO_OPTIONS: PublishOptions = Object.freeze({});
 
 /**
  * One agent's connection to the others: publishes, subscribes, commands, requests, dead letters and figures, over any
- * broker. Everything but `use`, `getMetrics`, `getHealth` and `listSubscriptions` needs `start()` first and rejects with
+ * broker. Everything but `use`, `usePublish`, `getMetrics`, `getHealth` and `listSubscriptions` needs `start()` first and rejects with
  * `CLOSED` otherwise.
  */
 export class MessagingService implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #middlewares: Middleware[] = [];
+  readonly #publishes: PublishChain;
   #subscriptions = new Subscriptions();
   /** The reply channel's: while handlers are drained, what they asked for must still arrive. */
   #replies = new Subscriptions();
   readonly #commands: Commands;
   #runtime: Runtime | undefined;
   #requester: Requester | undefined;
+  #view: BrokerView | undefined;
   #commanding: Promise<unknown> | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<number> | undefined;
@@ -60,11 +68,17 @@ export class MessagingService implements AsyncDisposable {
   constructor(options: MessagingServiceOptions) {
     this.#settings = settingsOf(options);
     this.#metrics = new Metrics(this.#settings.clock);
+    this.#publishes = new PublishChain(this.#settings.maxPendingPublishes);
     this.#commands = new Commands(this.#settings.agentId, this.#settings.messaging.commands);
   }
 
   get agentId(): string {
     return this.#settings.agentId;
+  }
+
+  /** The time it runs by. */
+  get clock(): Clock {
+    return this.#settings.clock;
   }
 
   get agentName(): string {
@@ -120,7 +134,7 @@ export class MessagingService implements AsyncDisposable {
   ): Promise<string> {
     try {
       checkOptions(options);
-      return this.#running().publish(nameOf(channel), payload, options, schemaOf(channel));
+      return this.#running().publish(nameOf(channel), payload, options, definitionOf(channel));
     } catch (error) {
       return Promise.reject(toHeraldError(error));
     }
@@ -157,7 +171,7 @@ export class MessagingService implements AsyncDisposable {
     options: SubscribeOptions = {},
   ): Promise<SubscriptionHandle> {
     const pattern = nameOf(channel);
-    const schema = schemaOf(channel);
+    const schema = definitionOf(channel)?.schema;
     return this.#listen({
       pattern,
       handler: handler as Handler,
@@ -190,7 +204,7 @@ export class MessagingService implements AsyncDisposable {
     this.#commanding ??= this.#listen({
       pattern: this.#commands.pattern,
       handler: this.#commands.handle,
-      options: { ack: "auto" },
+      options: { ack: "auto", circuitBreaker: false },
     });
     try {
       await this.#commanding;
@@ -229,7 +243,7 @@ export class MessagingService implements AsyncDisposable {
       checkOptions(options);
       const { maxDepth } = this.#running().settings.limits;
       const requester = (this.#requester ??= createRequester(() => this.#running(), this.#replies));
-      const held = requester.isReady ? payload : hold(payload, maxDepth);
+      const held = requester.isReady ? payload : plainCopy(payload, maxDepth);
       return requester.request(nameOf(channel), held, options) as Promise<Output>;
     } catch (error) {
       return Promise.reject(toHeraldError(error));
@@ -253,42 +267,28 @@ export class MessagingService implements AsyncDisposable {
     return this;
   }
 
+  /** Adds a middleware around everything that is published, requests and answers too, the first added outermost. Throws `INVALID_ARGUMENT`. */
+  usePublish(middleware: PublishMiddleware): this {
+    this.#publishes.use(middleware);
+    return this;
+  }
+
   /** Counters and latencies since the service was made. Synchronous and cheap. */
   getMetrics(): MetricsSnapshot {
     return this.#metrics.snapshot();
   }
 
   /** `unhealthy` when the broker is down, or when work waits and none is handled. */
-  async getHealth(): Promise<Health> {
-    const { clock, stalledAfterMs } = this.#settings;
-    const runtime = this.#runtime;
-    const report: BrokerReport =
-      runtime === undefined ? { state: "down", channels: [], dropped: 0 } : await runtime.broker.inspect();
-    // Quiet hours are no stall: what waits now may have come a moment ago.
-    const since = Math.max(
-      this.#metrics.lastHandledAt,
-      runtime?.startedAt ?? 0,
-      this.#subscriptions.busySince,
-    );
-    return judge({
-      report,
-      pending: pendingOf(report, this.#subscriptions.list()),
-      subscriptions: this.#subscriptions.size,
-      idleMs: clock.monotonic() - since,
-      stalledAfterMs,
-      uptimeMs: runtime === undefined ? 0 : clock.monotonic() - runtime.startedAt,
-      now: clock.now(),
-    });
+  getHealth(): Promise<Health> {
+    const [settings, runtime] = [this.#settings, this.#runtime];
+    return healthOf({ settings, runtime, metrics: this.#metrics, subscriptions: this.#subscriptions });
   }
 
   /** What was published on and consumed from a channel by this service, and what waits there. */
   async getChannelStats(channel: string): Promise<ChannelStats> {
     const report = await this.#running().broker.inspect({ channels: [channel] });
-    return channelStats(channel, {
-      report,
-      metrics: this.#metrics,
-      subscriptions: this.#subscriptions.list(),
-    });
+    const subscriptions = this.#subscriptions.list();
+    return channelStats(channel, { report, metrics: this.#metrics, subscriptions });
   }
 
   /** Lag of every group on every channel of the broker; of one group or channel when asked. */
@@ -297,6 +297,21 @@ export class MessagingService implements AsyncDisposable {
   ): Promise<readonly ConsumerLag[]> {
     const query = filter.channel === undefined ? {} : { channels: [filter.channel] };
     return lagOf(await this.#running().broker.inspect(query), filter.group);
+  }
+
+  /** The broker's name, what it can do, and its own calls that patterns are made of. Throws `CLOSED` when the service is not running. */
+  get broker(): BrokerView {
+    return (this.#view ??= viewOf(this.#running()));
+  }
+
+  /** Stops conversations, and tells what they used. Throws `CLOSED` when the service is not running. */
+  get conversations(): Conversations {
+    return this.#running().conversations;
+  }
+
+  /** Event streams and values of the broker, for `EventStore` and `Saga`. Throws `UNSUPPORTED` where it keeps none. */
+  createStores(): Stores {
+    return storesOfBroker(this.#running().broker);
   }
 
   /** Every channel that the broker knows, with depth and groups. */
@@ -311,11 +326,11 @@ export class MessagingService implements AsyncDisposable {
 
   async #start(stopping: Promise<unknown> | undefined): Promise<void> {
     await stopping;
-    const lease = await leaseBroker(this.#settings.broker());
-    const runtime = new Runtime(this.#settings, lease, this.#metrics);
+    const runtime = await createRuntime(this.#settings, { metrics: this.#metrics, chain: this.#publishes });
     this.#runtime = runtime;
     try {
       const { deadLetterChannel, deadLetterRetentionMs } = this.#settings;
+      await runtime.codecs.open();
       if (deadLetterChannel !== undefined)
         await runtime.broker.admin?.declare(deadLetterChannel, { retentionMs: deadLetterRetentionMs });
       await bindManifest(this.#settings, {
@@ -341,9 +356,11 @@ export class MessagingService implements AsyncDisposable {
     const abandoned = await this.#subscriptions.drain(graceMs);
     this.#requester?.close();
     await this.#replies.drain(0);
+    await runtime.encoded();
     await runtime.publisher.close();
     this.#runtime = undefined;
     this.#requester = undefined;
+    this.#view = undefined;
     this.#subscriptions = new Subscriptions();
     this.#replies = new Subscriptions();
     this.#commanding = undefined;
@@ -375,13 +392,4 @@ export class MessagingService implements AsyncDisposable {
     if (this.#runtime === undefined) throw notRunning(this.agentId);
     return this.#runtime;
   }
-}
-
-function declaredOptions(declared: SubscribedChannel | undefined): SubscribeOptions {
-  const { schema, filter, maxConcurrency } = declared ?? {};
-  return {
-    ...(schema === undefined ? {} : { schema }),
-    ...(filter === undefined ? {} : { filter }),
-    ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
-  };
 }

@@ -89,10 +89,24 @@ describe("the options of a service", () => {
       gracePeriodMs: 10_000,
       stalledAfterMs: 90_000,
       strict: true,
-      limits: { maxMessageBytes: 1_048_576, maxHeaderBytes: 65_536, maxDepth: 64, maxHops: 32 },
+      limits: {
+        maxMessageBytes: 1_048_576,
+        maxDecompressedBytes: 1_048_576,
+        maxHeaderBytes: 65_536,
+        maxDepth: 64,
+        maxHops: 32,
+      },
+      codecs: { byPattern: [], byChannel: new Map(), otherwise: {} },
+      breakers: {},
+      budget: undefined,
+      stoppable: true,
+      provenance: false,
+      effects: { leaseMs: 10_000, retentionMs: 30 * 86_400_000, stores: undefined },
+      hasOwnInbox: false,
+      routing: undefined,
       logger: silentLogger,
     });
-    expect([broker().name, typeof clock.now, typeof inbox.claim]).toEqual(["memory", "function", "function"]);
+    expect([broker().name, typeof clock.now, typeof inbox]).toEqual(["memory", "function", "function"]);
   });
 });
 

@@ -1,3 +1,6 @@
+import type { CodecPlan } from "../codec/codecs.ts";
+import type { Broker } from "../core/broker.ts";
+import type { Budget } from "../core/budget.ts";
 import { systemClock, type Clock } from "../core/clock.ts";
 import { HeraldError } from "../core/errors.ts";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.ts";
@@ -5,12 +8,17 @@ import { silentLogger, type Logger } from "../core/logger.ts";
 import { checkAgentId, deadLetterChannel } from "../core/names.ts";
 import { isChannelName } from "../core/pattern.ts";
 import type { Inbox } from "../core/store.ts";
+import { checkBudget } from "../delivery/budget.ts";
 import { retryPolicy, type RetryOptions } from "../delivery/retry.ts";
 import { MemoryInbox } from "../stores/memory-inbox.ts";
+import { breakerPlan, type BreakerPlan } from "./breakers.ts";
 import { brokerSource, type BrokerSource } from "./broker-url.ts";
 import { aboveZero, notNegative, whole, withMethods, wrongOption } from "./check-options.ts";
+import { effectSettings, type EffectSettings } from "./effect-settings.ts";
+import { codecPlanOf } from "./encoding.ts";
 import { parseMessaging } from "./manifest/parse-messaging.ts";
 import type { MessagingSpec } from "./manifest/model.ts";
+import type { Routing } from "./routes/routing.ts";
 import { DeliveryGuarantee, type AnyHandler, type MessagingServiceOptions } from "./options.ts";
 
 /** Everything a service runs with: options, manifest and defaults in that order. */
@@ -26,7 +34,11 @@ export interface Settings {
   /** Undefined: dead letters are switched off. */
   readonly deadLetterChannel: string | undefined;
   readonly deadLetterRetentionMs: number;
-  readonly inbox: Inbox;
+  /** The record behind exactly-once: the one handed in, else the broker's own, else one in memory. */
+  readonly inbox: (broker: Broker) => Inbox;
+  /** True: that record is the program's, and no broker's. */
+  readonly hasOwnInbox: boolean;
+  readonly effects: EffectSettings;
   readonly manualAck: boolean;
   readonly ordering: "relaxed" | "strict";
   readonly defaultKey: ((channel: string) => string) | undefined;
@@ -39,6 +51,12 @@ export interface Settings {
   readonly stalledAfterMs: number;
   readonly strict: boolean;
   readonly limits: Limits;
+  readonly codecs: CodecPlan;
+  readonly breakers: BreakerPlan;
+  readonly budget: Budget | undefined;
+  readonly stoppable: boolean;
+  readonly provenance: boolean;
+  readonly routing: Routing | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -73,12 +91,23 @@ export function settingsOf(options: MessagingServiceOptions): Settings {
     ),
     retry: retryOf({ ...reliability.retry, ...options.retry }),
     ...deadLettersOf(options, messaging),
-    inbox: withMethods("inbox", options.inbox ?? new MemoryInbox({ clock }), ["claim", "commit", "abandon"]),
+    inbox: inboxSource(options.inbox, clock),
+    hasOwnInbox: options.inbox !== undefined,
+    effects: effectSettings(options.effects),
     manualAck: reliability.acknowledgment?.mode === "manual",
     ...orderOf(options, messaging),
     ...numbersOf(options, messaging),
     strict: options.strict ?? true,
     limits: limitsOf(options.limits),
+    codecs: codecPlanOf(options, messaging),
+    breakers: breakerPlan(options.circuitBreaker),
+    budget: budgetOf(options.budget),
+    stoppable: options.stoppable ?? true,
+    provenance: options.provenance ?? false,
+    routing:
+      options.routing === undefined
+        ? undefined
+        : withMethods("routing", options.routing, ["payloadFor", "explain"]),
     clock,
     logger: withMethods("logger", options.logger ?? silentLogger, ["debug", "info", "warn", "error"]),
   };
@@ -96,10 +125,23 @@ function numbersOf(options: MessagingServiceOptions, { reliability }: MessagingS
   return Object.fromEntries(numbers) as typeof DEFAULTS;
 }
 
+function budgetOf(given: Budget | undefined): Budget | undefined {
+  if (given !== undefined) checkBudget(given);
+  return given;
+}
+
 function limitsOf(given: Partial<Limits> = {}): Limits {
-  const limits = { ...DEFAULT_LIMITS, ...given };
+  const { maxMessageBytes = DEFAULT_LIMITS.maxMessageBytes } = given;
+  const limits = { ...DEFAULT_LIMITS, maxDecompressedBytes: maxMessageBytes, ...given };
   for (const [name, value] of Object.entries(limits)) notNegative(`limits.${name}`, value);
   return limits;
+}
+
+function inboxSource(given: Inbox | undefined, clock: Clock): (broker: Broker) => Inbox {
+  if (given !== undefined) withMethods("inbox", given, ["claim", "commit", "abandon"]);
+  // Made once: a service that stops and starts again remembers what it handled.
+  let inMemory: Inbox | undefined;
+  return (broker) => given ?? broker.createInbox?.({}) ?? (inMemory ??= new MemoryInbox({ clock }));
 }
 
 /** The policy is made again for every subscription; what cannot be one is refused here. */

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { MemoryBroker } from "../brokers/memory/broker.ts";
 import { HeraldError } from "../core/errors.ts";
-import { BrokerWrapper } from "../testing/broker-wrapper.ts";
+import { BrokerWrapper } from "../core/broker-wrapper.ts";
 import { leaseBroker } from "./shared-broker.ts";
 
 /** A broker whose calls are counted. */

@@ -1,6 +1,6 @@
 import { createId } from "../core/ids.ts";
 import { HeraldError, showValue } from "../core/errors.ts";
-import { isWildcard, matchPattern } from "../core/pattern.ts";
+import { isWildcard, matchPattern, patternsOverlap } from "../core/pattern.ts";
 import type { Consumer } from "../delivery/consumer.ts";
 import { currentDelivery } from "../delivery/context.ts";
 import { listen } from "./listener.ts";
@@ -52,8 +52,9 @@ export class Subscriptions {
     const id = createId();
     let leaving: Promise<void> | undefined;
     let consumer: Consumer | undefined;
-    const unsubscribe = (): Promise<void> => {
-      leaving ??= this.#remove(id, runtime.settings.gracePeriodMs);
+    const { gracePeriodMs } = runtime.settings;
+    const unsubscribe = (how: { readonly gracePeriodMs?: number } = {}): Promise<void> => {
+      leaving ??= this.#remove(id, how.gracePeriodMs ?? gracePeriodMs);
       // Asked for by a handler of its own: waiting for that handler's end would be waiting for oneself.
       return consumer !== undefined && currentDelivery.getStore()?.consumer === consumer
         ? Promise.resolve()
@@ -65,8 +66,10 @@ export class Subscriptions {
       channel: pattern,
       group,
       signal: ending.signal,
+      pause: () => consumer?.pause(),
+      resume: () => consumer?.resume(),
       unsubscribe,
-      [Symbol.asyncDispose]: unsubscribe,
+      [Symbol.asyncDispose]: () => unsubscribe(),
     };
     // Taken before the broker answers, so that two calls at once do not choose one group.
     const own = group === runtime.settings.agentId;
@@ -143,7 +146,7 @@ export class Subscriptions {
 
   #overlaps(pattern: string): boolean {
     if (this.#exact.has(pattern)) return true;
-    for (const other of this.#wildcards) if (overlap(other, pattern)) return true;
+    for (const other of this.#wildcards) if (patternsOverlap(other, pattern)) return true;
     if (isWildcard(pattern)) for (const other of this.#exact) if (matchPattern(pattern, other)) return true;
     return false;
   }
@@ -153,16 +156,4 @@ function cancelled(pattern: string): HeraldError {
   return new HeraldError("CANCELLED", `The signal for '${pattern}' had fired before it was subscribed.`, {
     details: { channel: pattern },
   });
-}
-
-/** Can one channel match both? Errs on the side of yes where two wildcards meet. */
-function overlap(a: string, b: string): boolean {
-  const [left, right] = [a.split("."), b.split(".")];
-  for (let i = 0; i < Math.max(left.length, right.length); i++) {
-    const [x, y] = [left[i], right[i]];
-    if (x === "#" || y === "#") return true;
-    if (x === undefined || y === undefined) return false;
-    if (x !== y && !x.includes("*") && !y.includes("*")) return false;
-  }
-  return true;
 }

@@ -186,7 +186,8 @@ function readHandler(reader: ObjectReader): string | undefined {
   return reader.wrong("handler", "the name of a function");
 }
 
-function readFilter(reader: ObjectReader): FilterSpec | undefined {
+/** The `filter` of a subscription or rule. */
+export function readFilter(reader: ObjectReader): FilterSpec | undefined {
   const filter = reader.object("filter", FILTER);
   if (filter === undefined) return undefined;
   const fields = filter.raw("fields");
@@ -224,8 +225,8 @@ function readTags(reader: ObjectReader): readonly string[] | undefined {
   return reader.wrong("tags", "a list of words");
 }
 
-/** A schema of a channel or command, judged with every problem at its own place. In code it may be a Standard Schema. */
-function readSchema(reader: ObjectReader, key: string): SchemaLike | undefined {
+/** A schema of a channel, command or transform, judged with every problem at its own place. In code it may be a Standard Schema. */
+export function readSchema(reader: ObjectReader, key: string): SchemaLike | undefined {
   const value = reader.raw(key);
   if (value === undefined) return undefined;
   if (isStandardSchema(value)) return value;

@@ -10,13 +10,17 @@ import { MAX_MANIFEST_BYTES } from "./yaml-document.ts";
  * or is no ordinary file; what is wrong inside it is in the report. Never reads more than 1 MiB.
  */
 export async function loadManifest(path: string): Promise<ManifestReport> {
+  return readManifest(await readManifestFile(path), { file: path });
+}
+
+/** The text of a manifest file. Rejects as {@link loadManifest} does. */
+export async function readManifestFile(path: string): Promise<string> {
   // Without waiting: a named pipe would otherwise hold the caller until somebody writes to it.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
     throw unreadable(path, error);
   });
   try {
-    const bytes = await readBounded(file, path);
-    return readManifest(decode(bytes, path), { file: path });
+    return decode(await readBounded(file, path), path);
   } finally {
     await file.close();
   }

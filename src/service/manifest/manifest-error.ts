@@ -5,7 +5,9 @@ import type { ManifestReport } from "./report.ts";
  * The error for a manifest that cannot be used: `INVALID_MANIFEST`, one sentence about the first problem with file, line and
  * column, and how many more there are. Details: `file`, `path`, `issues`.
  */
-export function manifestError(report: ManifestReport): HeraldError {
+export function manifestError(
+  report: Pick<ManifestReport, "file" | "valid" | "errors" | "warnings">,
+): HeraldError {
   const [first, ...others] = report.errors;
   const file = report.file ?? "The manifest";
   if (first === undefined) {

@@ -4,7 +4,9 @@ import {
   isScalar,
   isSeq,
   LineCounter,
+  parseAllDocuments,
   parseDocument,
+  type Document,
   type Node,
   type Pair,
   type YAMLMap,
@@ -19,6 +21,7 @@ const MAX_DEPTH = 100;
 const MAX_NODES = 100_000;
 const MAX_ALIASES = 100;
 const MAX_SYNTAX_ERRORS = 20;
+const MAX_DOCUMENTS = 100;
 
 const CORE_TAG = /^tag:yaml\.org,2002:(?:str|int|float|bool|null|map|seq)$/;
 
@@ -44,13 +47,38 @@ export interface YamlText {
  * deeper than 100. Never throws.
  */
 export function readYaml(text: string): YamlText {
-  const start = { line: 1, column: 1 };
-  if (Buffer.byteLength(text) > MAX_MANIFEST_BYTES) {
-    const message = `is larger than ${MAX_MANIFEST_BYTES / 1024} KiB, which is too much for a manifest`;
-    return { value: undefined, errors: [{ position: start, segments: [], message }], locate: () => start };
-  }
+  const large = tooLarge(text);
+  if (large !== undefined) return large;
   const lines = new LineCounter();
-  const document = parseDocument(text, {
+  return converted(parseDocument(text, optionsOf(lines)), lines);
+}
+
+/** As {@link readYaml}, of a text that may hold several documents. Refused: more than 100 of them. Empty ones are left out. */
+export function readYamlDocuments(text: string): readonly YamlText[] {
+  const large = tooLarge(text);
+  if (large !== undefined) return [large];
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, optionsOf(lines));
+  if (documents.length > MAX_DOCUMENTS)
+    return [refused(`holds more than ${MAX_DOCUMENTS} documents; spread them over several files`)];
+  return [...documents]
+    .filter(({ contents, errors }) => contents !== null || errors.length > 0)
+    .map((document) => converted(document, lines));
+}
+
+function tooLarge(text: string): YamlText | undefined {
+  if (Buffer.byteLength(text) <= MAX_MANIFEST_BYTES) return undefined;
+  return refused(`is larger than ${MAX_MANIFEST_BYTES / 1024} KiB, which is too much for a manifest`);
+}
+
+/** A text that is not looked into. */
+function refused(message: string): YamlText {
+  const start = { line: 1, column: 1 };
+  return { value: undefined, errors: [{ position: start, segments: [], message }], locate: () => start };
+}
+
+function optionsOf(lines: LineCounter) {
+  return {
     version: "1.2",
     schema: "core",
     merge: false,
@@ -60,7 +88,10 @@ export function readYaml(text: string): YamlText {
     prettyErrors: false,
     logLevel: "error",
     lineCounter: lines,
-  });
+  } as const;
+}
+
+function converted(document: Document, lines: LineCounter): YamlText {
   const positionOf = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };

@@ -1,0 +1,39 @@
+import type { Subscription } from "../core/broker.ts";
+import { HeraldError } from "../core/errors.ts";
+import type { Handling } from "../delivery/stages.ts";
+import { PendingStores } from "../stores/transaction.ts";
+import { DeliveryGuarantee } from "./options.ts";
+import type { Runtime } from "./runtime.ts";
+import { storesOfBroker } from "./stores.ts";
+
+/** How what a handler writes through `context.tx` is begun and committed. */
+export type Transactions = Pick<Handling, "begin" | "commit">;
+
+/** Transactions of one subscription; to begin one throws `UNSUPPORTED` where none can be had. */
+export function transactionsOf(
+  runtime: Runtime,
+  guarantee: DeliveryGuarantee,
+  subscription: () => Subscription,
+): Transactions {
+  return {
+    begin() {
+      if (guarantee !== DeliveryGuarantee.EXACTLY_ONCE)
+        throw unsupported(`it belongs to the guarantee 'exactly-once', and this is '${guarantee}'`);
+      if (runtime.settings.hasOwnInbox)
+        throw unsupported("the inbox that the service was given is no part of the broker");
+      if (subscription().commit === undefined)
+        throw unsupported(
+          `the broker '${runtime.broker.name}' cannot write values, messages and the acknowledgement in one step. Use the file broker or one Redis server, context.effect for single calls, or Outbox of herald/patterns for a database of your own`,
+        );
+      return new PendingStores(storesOfBroker(runtime.broker));
+    },
+    async commit(commit) {
+      await subscription().commit?.(commit);
+      runtime.committed(commit.envelopes);
+    },
+  };
+}
+
+function unsupported(why: string): HeraldError {
+  return new HeraldError("UNSUPPORTED", `There is no context.tx here: ${why}.`);
+}
