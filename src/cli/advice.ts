@@ -92,16 +92,42 @@ export const ADVICE: Readonly<Record<ErrorCode | "USAGE", Advice>> = {
   DEPTH_LIMIT: PAYLOAD,
   UNSAFE_PAYLOAD: PAYLOAD,
   MESSAGE_TOO_LARGE: TOO_LARGE,
+  DECOMPRESSION_LIMIT: TOO_LARGE,
   HEADERS_TOO_LARGE: TOO_LARGE,
   HOP_LIMIT: advice(
     EXIT.data,
     "Messages that cause each other without end are cut off.",
     "Look for agents that answer each other.",
   ),
+  BUDGET_EXCEEDED: advice(
+    EXIT.failed,
+    "A conversation may use no more than the budget it began with.",
+    "See what it spends it on, or give it more where it begins.",
+  ),
+  LOOP_DETECTED: advice(
+    EXIT.failed,
+    "Two agents sent each other the same thing again and again.",
+    "Look for agents that answer each other.",
+  ),
+  CONVERSATION_STOPPED: advice(
+    EXIT.failed,
+    "The conversation was stopped with herald conversation stop.",
+    "Let it go on with herald conversation release, then redrive its dead letters.",
+  ),
   SCHEMA_VIOLATION: advice(
     EXIT.data,
     "A schema in the manifests says what may be sent.",
     "Correct the payload at the path that is named.",
+  ),
+  TRANSFORM_FAILED: advice(
+    EXIT.data,
+    "A transform of the routing rules gave nothing for this message.",
+    "herald route explain shows what each rule makes of a message.",
+  ),
+  UNROUTABLE: advice(
+    EXIT.data,
+    "No routing rule takes this message.",
+    "herald route explain says why each rule passes it over.",
   ),
   UNSAFE_SCHEMA: advice(
     EXIT.data,
@@ -130,6 +156,46 @@ export const ADVICE: Readonly<Record<ErrorCode | "USAGE", Advice>> = {
     EXIT.notPermitted,
     "What an agent may publish is declared in its manifest, and some names are Herald's own.",
     "Use a declared channel, or declare this one.",
+  ),
+  SAGA_FAILED: advice(
+    EXIT.failed,
+    "A step failed for good, and what came before it was undone.",
+    "Look at the step that is named; start the saga again once that is put right.",
+  ),
+  SAGA_STUCK: advice(
+    EXIT.temporary,
+    "A step failed for good, and the saga waits for a person.",
+    "Retry it, skip the step with a reason, or compensate.",
+  ),
+  PUBLISH_UNKNOWN: advice(
+    EXIT.temporary,
+    "The link broke after the message was sent and before the broker answered.",
+    "Publish it again with the same --id: it is stored once.",
+  ),
+  UNSAFE_STORAGE: advice(
+    EXIT.notPermitted,
+    "Messages are kept only where nobody else can change them.",
+    "Correct what is named, or choose another folder with --url file:<folder>.",
+  ),
+  STORAGE_FULL: advice(
+    EXIT.temporary,
+    "The disk has no room left; what was acknowledged is safe.",
+    "Make room and try again: nothing has to be restarted.",
+  ),
+  STORAGE_GONE: advice(
+    EXIT.unavailable,
+    "The files of the broker were removed while it was in use.",
+    "Put them back from a copy, or start again to begin with empty ones.",
+  ),
+  STORAGE_CORRUPT: advice(
+    EXIT.data,
+    "What is stored is not what was written.",
+    "Run herald doctor: it names what is damaged and repairs what can be.",
+  ),
+  DATA_LOSS_DETECTED: advice(
+    EXIT.data,
+    "Messages that were acknowledged are gone from the broker.",
+    "Look at who emptied, trimmed or replaced it; publish again what is missing.",
   ),
   INTERNAL: advice(
     EXIT.bug,

@@ -1,10 +1,14 @@
+import type { Broker } from "../core/broker.ts";
 import { describeThrown, HeraldError, isHeraldError } from "../core/errors.ts";
 import { brokerOf } from "../service/broker-url.ts";
 import { loadAgents, type LoadedAgent } from "../service/load-agents.ts";
 import type { MessagingServiceOptions } from "../service/options.ts";
+import type { Routing } from "../service/routes/routing.ts";
 import { MessagingService } from "../service/service.ts";
+import type { ConsumerLag } from "../service/stats.ts";
 import { accountOf, type Account } from "./account.ts";
 import { Activity, untilIdle, type IdleResult } from "./activity.ts";
+import { urlOf, type Connection } from "./connection.ts";
 import { EXIT } from "./exit-codes.ts";
 import { failureOf } from "./failure.ts";
 import type { Session } from "./session.ts";
@@ -27,12 +31,16 @@ export interface StartOptions {
   readonly beforeActivity?: (agents: InProcessAgents) => Promise<void>;
 }
 
-/** Agents that run in this process on one broker, with the command line's own service beside them. */
+/**
+ * Agents that run in this process, with the command line's own service beside them, all on one broker. There may be none:
+ * then the command talks to those that run elsewhere.
+ */
 export class InProcessAgents {
   readonly agents: readonly LoadedAgent[];
   /** The command line's own service. */
   readonly operator: MessagingService;
   readonly activity: Activity;
+  readonly broker: Broker;
   readonly #session: Session;
   readonly #startedAt = performance.now();
   #failure: unknown;
@@ -45,12 +53,14 @@ export class InProcessAgents {
       readonly agents: readonly LoadedAgent[];
       readonly operator: MessagingService;
       readonly activity: Activity;
+      readonly broker: Broker;
     },
   ) {
     this.#session = session;
     this.agents = parts.agents;
     this.operator = parts.operator;
     this.activity = parts.activity;
+    this.broker = parts.broker;
   }
 
   get services(): MessagingService[] {
@@ -59,6 +69,14 @@ export class InProcessAgents {
 
   get names(): string[] {
     return this.agents.map(({ agent }) => agent.agentId);
+  }
+
+  /** The groups that these agents read in, so that it can be told what they leave waiting. */
+  get groups(): ReadonlySet<string> {
+    const subscribed = this.agents.flatMap(({ agent }) =>
+      agent.listSubscriptions().map(({ group }) => group),
+    );
+    return new Set([...this.names, ...subscribed.filter((group) => group !== null)]);
   }
 
   get elapsedMs(): number {
@@ -90,7 +108,7 @@ export class InProcessAgents {
     const { signal } = this.#session.interrupt;
     return untilIdle({
       activity: this.activity,
-      lag: () => this.operator.getConsumerLag(),
+      lag: () => this.#lag(),
       signal,
       timeoutMs,
     });
@@ -119,13 +137,22 @@ export class InProcessAgents {
   async #drain(): Promise<void> {
     const { output } = this.#session;
     const aborted = sum(await Promise.all(this.agents.map(({ agent }) => this.#stop(agent))));
-    const waiting = this.operator.isRunning
-      ? sum((await this.operator.getConsumerLag()).map(({ lag }) => lag ?? 0))
-      : 0;
+    const waiting = this.operator.isRunning ? sum((await this.#lag()).map(({ lag }) => lag ?? 0)) : 0;
     if (aborted > 0)
       output.note(`${count(aborted, "handler")} did not end within the grace period and had to be cut off.`);
-    if (waiting > 0)
-      output.note(`${count(waiting, "message")} had not been handled; a memory broker forgets them.`);
+    if (waiting > 0) output.note(`${count(waiting, "message")} had not been handled; ${this.#fate()}.`);
+  }
+
+  #fate(): string {
+    return this.operator.broker.capabilities.durability === "none"
+      ? "a memory broker forgets them"
+      : "they wait on the broker for the next start";
+  }
+
+  /** Of the groups of these agents: what waits for others is not theirs to do. */
+  async #lag(): Promise<readonly ConsumerLag[]> {
+    const { groups } = this;
+    return (await this.operator.getConsumerLag()).filter(({ group }) => groups.has(group));
   }
 
   #stop(service: MessagingService): Promise<number> {
@@ -138,18 +165,22 @@ function sum(numbers: readonly number[]): number {
 }
 
 /**
- * Loads the manifests and starts their agents in this process, on a memory broker of its own, runs the work and stops the
- * agents whatever came of it. Rejects with what loading, starting or the work rejects with.
+ * Loads the manifests and starts their agents in this process, runs the work and stops the agents whatever came of it.
+ * Rejects with what the URL, loading, starting or the work rejects with.
  */
 export async function withAgents<T>(
   session: Session,
-  files: readonly string[],
+  connection: Connection,
   options: StartOptions,
   work: (agents: InProcessAgents) => Promise<T>,
 ): Promise<T> {
-  const running = await load(session, files, options);
+  const running = await load(session, connection, options);
   const disarm = session.interrupt.arm(() =>
-    session.output.note("Stopping: running handlers may finish. Ctrl-C again ends at once."),
+    session.output.note(
+      running.agents.length > 0
+        ? "Stopping: running handlers may finish. Ctrl-C again ends at once."
+        : "Stopping. Ctrl-C again ends at once.",
+    ),
   );
   try {
     await startAll(running, options);
@@ -171,14 +202,15 @@ async function startAll(running: InProcessAgents, options: StartOptions): Promis
 
 async function load(
   session: Session,
-  files: readonly string[],
+  connection: Connection,
   options: StartOptions,
 ): Promise<InProcessAgents> {
-  const broker = brokerOf("memory:");
+  const broker = brokerOf(urlOf(connection));
   const logger = await session.logger();
+  const routing = await rulesOf(connection);
   let agents: readonly LoadedAgent[];
   try {
-    agents = await loadAgents(files, { broker, logger });
+    agents = await loadAgents(connection.manifest, { broker, logger, ...routing });
   } catch (error) {
     throw agentFailed(error, "The module of an agent could not be loaded");
   }
@@ -195,9 +227,14 @@ async function load(
     logger,
     dlq: { enabled: false },
     strict: false,
+    ...routing,
   });
   operator.use(activity.middleware);
-  return new InProcessAgents(session, { agents, operator, activity });
+  return new InProcessAgents(session, { agents, operator, activity, broker });
+}
+
+async function rulesOf({ routing = [] }: Connection): Promise<{ readonly routing?: Routing }> {
+  return routing.length === 0 ? {} : { routing: await (await import("./routing.ts")).routingOf(routing) };
 }
 
 /** What an agent's own code threw is no bug of this program: it says where it came from. */

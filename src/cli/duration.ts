@@ -1,3 +1,4 @@
+import type { StartFrom } from "../core/broker.ts";
 import { HeraldError } from "../core/errors.ts";
 import { printable } from "./text.ts";
 
@@ -33,6 +34,18 @@ export function showDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
   return ms < 3_600_000 ? `${(ms / 60_000).toFixed(1)} min` : `${(ms / 3_600_000).toFixed(1)} h`;
+}
+
+/** `earliest`, or an instant. Throws `USAGE`. */
+export function parseStart(text: string): StartFrom {
+  if (text === "earliest") return text;
+  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(time)) return { time };
+  throw usage(
+    `'${printable(text)}' is not where reading can start.`,
+    "It is everything that is kept, or what was published after an instant.",
+    "Write earliest, or an instant such as 2026-01-31T12:00:00Z.",
+  );
 }
 
 /** An error in how the command was called; code `USAGE`. */

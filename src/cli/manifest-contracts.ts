@@ -1,4 +1,3 @@
-import { nearest } from "../core/nearest.ts";
 import { isWildcard, matchPattern } from "../core/pattern.ts";
 import type { LoadedAgent } from "../service/load-agents.ts";
 
@@ -30,13 +29,10 @@ export function listenersOf(agents: readonly LoadedAgent[], channel: string): st
   return listening.map(({ agent }) => agent.agentId);
 }
 
-/** The channel of the manifests that a mistyped one most likely means. */
-export function nearestChannel(agents: readonly LoadedAgent[], channel: string): string | undefined {
+/** Channels, no patterns, that the manifests declare. */
+export function channelsOf(agents: readonly LoadedAgent[]): string[] {
   const known = agents.flatMap(({ manifest: { messaging } }) =>
     [...messaging.publishes, ...messaging.subscribes].map((declared) => declared.channel),
   );
-  return nearest(
-    channel,
-    known.filter((name) => name !== channel && !isWildcard(name)),
-  );
+  return known.filter((name) => !isWildcard(name));
 }

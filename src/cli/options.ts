@@ -1,24 +1,53 @@
 import { Option, type Command } from "commander";
 import type { PublishOptions } from "../core/message.ts";
 import { priorityLevel } from "../core/priority.ts";
+import type { Connection } from "./connection.ts";
 import type { DeadLetterFilter } from "./dead-letter-query.ts";
 import { parseDuration, parseWhole, usage } from "./duration.ts";
 
 const PRIORITY_NAMES = ["critical", "high", "normal", "low"] as const;
 
-/** Options of every command that starts agents and looks when they have settled. */
-export interface AgentFlags {
-  readonly manifest: readonly string[];
+/** Options of every command that talks to agents. */
+export interface ConnectionFlags {
+  readonly manifest?: readonly string[];
+  readonly url?: string;
+  readonly routing?: readonly string[];
+}
+
+/** Options of every command that may start agents, and then looks when they have settled. */
+export interface AgentFlags extends ConnectionFlags {
   readonly settle: number;
 }
 
-/** Adds `--manifest`, which the command cannot do without. */
-export function withManifest(command: Command): Command {
-  const option = new Option(
-    "-m, --manifest <file...>",
-    "start the agents of these manifests in this process",
-  ).makeOptionMandatory();
-  return command.addOption(option);
+/** Adds `--url`. */
+export function withUrl(command: Command): Command {
+  return command.option(
+    "--url <url>",
+    "the broker: file:<folder>, redis://…, memory:; else HERALD_URL, else the project's folder .herald",
+  );
+}
+
+/** Adds `--url` and `--manifest`. */
+export function withConnection(command: Command): Command {
+  return withRouting(
+    withUrl(command).option(
+      "-m, --manifest <file...>",
+      "start the agents of these manifests in this process first",
+    ),
+  );
+}
+
+/** Adds `--routing`. */
+export function withRouting(command: Command): Command {
+  return command.option(
+    "-r, --routing <file...>",
+    "route what this process publishes by the rules of these files",
+  );
+}
+
+/** The options as a command takes them. */
+export function connectionOf({ manifest = [], url, routing = [] }: ConnectionFlags): Connection {
+  return { manifest, url, routing };
 }
 
 /** Adds `--settle`. */

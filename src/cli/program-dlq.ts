@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import {
+  connectionOf,
   filterOf,
   withFilter,
-  withManifest,
+  withConnection,
   withSettle,
   type AgentFlags,
   type FilterFlags,
@@ -17,21 +18,21 @@ export function addDeadLetterCommands(program: Command, runner: Runner): void {
   const dlq = program.command("dlq").description("look after messages that agents have given up on");
   agents(dlq.command("list"))
     .description("print them as a table")
-    .action(({ manifest, settle: settleMs, ...flags }: ListFlags) =>
+    .action((flags: ListFlags) =>
       runner(async (session) => {
         const { listDeadLetters } = await import("./commands/dlq-list.ts");
         return listDeadLetters(
-          { ids: [], filter: filterOf(flags), manifest, settleMs, detailed: false },
+          { ids: [], filter: filterOf(flags), ...teamOf(flags), detailed: false },
           session,
         );
       }),
     );
   agents(dlq.command("show [id...]"))
     .description("print them in full, with every failure and the payload")
-    .action((ids: string[], { manifest, settle: settleMs, ...flags }: ListFlags) =>
+    .action((ids: string[], flags: ListFlags) =>
       runner(async (session) => {
         const { listDeadLetters } = await import("./commands/dlq-list.ts");
-        return listDeadLetters({ ids, filter: filterOf(flags), manifest, settleMs, detailed: true }, session);
+        return listDeadLetters({ ids, filter: filterOf(flags), ...teamOf(flags), detailed: true }, session);
       }),
     );
   change(dlq.command("redrive [id...]"))
@@ -51,7 +52,7 @@ export function addDeadLetterCommands(program: Command, runner: Runner): void {
 }
 
 function agents(command: Command): Command {
-  return withFilter(withSettle(withManifest(command)));
+  return withFilter(withSettle(withConnection(command)));
 }
 
 function change(command: Command): Command {
@@ -61,6 +62,10 @@ function change(command: Command): Command {
 }
 
 function changeOf(ids: readonly string[], flags: ChangeFlags) {
-  const { manifest, settle: settleMs, all, dryRun } = flags;
-  return { ids, filter: filterOf(flags), manifest, settleMs, all: all === true, dryRun: dryRun === true };
+  const { all, dryRun } = flags;
+  return { ids, filter: filterOf(flags), ...teamOf(flags), all: all === true, dryRun: dryRun === true };
+}
+
+function teamOf(flags: AgentFlags) {
+  return { connection: connectionOf(flags), settleMs: flags.settle };
 }

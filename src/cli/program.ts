@@ -1,16 +1,24 @@
 import { Command, CommanderError, Option } from "commander";
+import type { StartFrom } from "../core/broker.ts";
 import { EXIT } from "./exit-codes.ts";
+import { addBrokerCommands } from "./program-broker.ts";
+import { addConversationCommands } from "./program-conversation.ts";
 import { addDeadLetterCommands } from "./program-dlq.ts";
+import { addRouteCommands } from "./program-route.ts";
 import {
+  connectionOf,
   headerOption,
   messageOptions,
-  withManifest,
+  withConnection,
   withMessage,
+  withRouting,
   withSettle,
+  withUrl,
   type AgentFlags,
+  type ConnectionFlags,
   type MessageFlags,
 } from "./options.ts";
-import { parseDuration, parseWhole } from "./duration.ts";
+import { parseDuration, parseStart, parseWhole } from "./duration.ts";
 import { packageInfo } from "./package-info.ts";
 import type { Runner, Session } from "./session.ts";
 import { wrap } from "./text.ts";
@@ -38,6 +46,13 @@ export async function execute(argv: readonly string[], session: Session): Promis
   }
   return exit;
 }
+
+type TailFlags = ConnectionFlags & {
+  readonly limit?: number;
+  readonly untilIdle?: boolean;
+  readonly where?: string;
+  readonly from?: StartFrom;
+};
 
 /** Every command with its arguments and options. What a command does is imported when it is asked for. */
 function createProgram({ output }: Session, runner: Runner): Command {
@@ -71,18 +86,26 @@ function createProgram({ output }: Session, runner: Runner): Command {
   addTalking(program, runner);
   addAsking(program, runner);
   addDeadLetterCommands(program, runner);
+  addConversationCommands(program, runner);
   addLooking(program, runner);
+  addBrokerCommands(program, runner);
+  addRouteCommands(program, runner);
   return program;
 }
 
 function addRunning(program: Command, runner: Runner): void {
-  program
-    .command("run <manifest...>")
+  withRouting(withUrl(program.command("run <manifest...>")))
     .description("start agents and keep them running until Ctrl-C")
     .option("--until-idle", "end when nothing is left to do")
-    .action((manifest: string[], flags: { untilIdle?: boolean }) =>
+    .action((manifest: string[], { untilIdle, url, routing }: ConnectionFlags & { untilIdle?: boolean }) =>
       runner(async (session) =>
-        (await import("./commands/run.ts")).run({ manifest, untilIdle: flags.untilIdle === true }, session),
+        (await import("./commands/run.ts")).run(
+          {
+            connection: { manifest, url, ...(routing === undefined ? {} : { routing }) },
+            untilIdle: untilIdle === true,
+          },
+          session,
+        ),
       ),
     );
   program
@@ -103,53 +126,49 @@ function addRunning(program: Command, runner: Runner): void {
 }
 
 function addTalking(program: Command, runner: Runner): void {
-  withSettle(withMessage(withManifest(program.command("publish"))))
+  withSettle(withMessage(withConnection(program.command("publish"))))
     .argument("<channel>", "where to")
     .argument("[data]", "JSON, @file or -; an empty object without it")
-    .description("start agents, publish to a channel, and say what came of it")
+    .description("publish to a channel; with --manifest also say what its agents made of it")
     .option("--no-validate", "do not hold the data to the manifests' schema")
     .action(
       (channel: string, data: string | undefined, flags: AgentFlags & MessageFlags & { validate: boolean }) =>
         runner(async (session) => {
-          const { manifest, settle: settleMs, validate } = flags;
+          const { settle: settleMs, validate } = flags;
           const { publish } = await import("./commands/publish.ts");
-          return publish(
-            { channel, data, manifest, validate, settleMs, message: messageOptions(flags) },
-            session,
-          );
+          const command = { channel, data, connection: connectionOf(flags), validate, settleMs };
+          return publish({ ...command, message: messageOptions(flags) }, session);
         }),
     );
-  withManifest(program.command("tail <pattern>"))
-    .description("start agents and print the messages of a channel or pattern")
+  withConnection(program.command("tail <pattern>"))
+    .description("print the messages of a channel or pattern as they are published")
     .addOption(
       new Option("--limit <n>", "end after so many messages").argParser((text) => parseWhole(text, 1)),
     )
     .option("--until-idle", "end when nothing is left to do")
     .option("--where <expression>", "only messages for which this holds, such as payload.severity == 'high'")
-    .action(
-      (
-        pattern: string,
-        {
-          manifest,
-          limit,
-          untilIdle,
-          where,
-        }: { manifest: string[]; limit?: number; untilIdle?: boolean; where?: string },
-      ) =>
-        runner(async (session) =>
-          (await import("./commands/tail.ts")).tail(
-            { pattern, manifest, limit, untilIdle: untilIdle === true, where },
-            session,
-          ),
-        ),
+    .addOption(
+      new Option("--from <start>", "earliest, or an ISO time: what was published before as well").argParser(
+        parseStart,
+      ),
+    )
+    .action((pattern: string, flags: TailFlags) =>
+      runner(async (session) => {
+        const { limit, untilIdle, where, from } = flags;
+        const command = { pattern, connection: connectionOf(flags), limit, where, from };
+        return (await import("./commands/tail.ts")).tail(
+          { ...command, untilIdle: untilIdle === true },
+          session,
+        );
+      }),
     );
 }
 
 function addAsking(program: Command, runner: Runner): void {
-  withSettle(withManifest(program.command("request")))
+  withSettle(withConnection(program.command("request")))
     .argument("<target>", "<agent>.<command>, or a channel")
     .argument("[data]", "JSON, @file or -")
-    .description("start agents, ask a command of one or a channel, and print the answer")
+    .description("ask a command of an agent, or a channel, and print the answer")
     .addOption(
       new Option("--timeout <duration>", "wait for the answer at most this long")
         .argParser(parseDuration)
@@ -163,18 +182,16 @@ function addAsking(program: Command, runner: Runner): void {
         flags: AgentFlags & { timeout: number; header?: Record<string, string> },
       ) =>
         runner(async (session) => {
-          const { manifest, settle: settleMs, timeout: timeoutMs, header: headers } = flags;
-          return (await import("./commands/request.ts")).request(
-            { target, data, manifest, timeoutMs, settleMs, headers },
-            session,
-          );
+          const { settle: settleMs, timeout: timeoutMs, header: headers } = flags;
+          const command = { target, data, connection: connectionOf(flags), timeoutMs };
+          return (await import("./commands/request.ts")).request({ ...command, settleMs, headers }, session);
         }),
     );
 }
 
 function addLooking(program: Command, runner: Runner): void {
-  withSettle(withManifest(program.command("lag")))
-    .description("start agents and print how much waits for each group once they have settled")
+  withSettle(withConnection(program.command("lag")))
+    .description("print how much waits for each group")
     .option("--group <name>", "of this group only")
     .option("--channel <name>", "on this channel only")
     .addOption(
@@ -184,25 +201,30 @@ function addLooking(program: Command, runner: Runner): void {
     )
     .action((flags: AgentFlags & { group?: string; channel?: string; failOver?: number }) =>
       runner(async (session) => {
-        const { manifest, settle: settleMs, group, channel, failOver } = flags;
-        return (await import("./commands/lag.ts")).lag(
-          { manifest, settleMs, group, channel, failOver },
-          session,
-        );
+        const { settle: settleMs, group, channel, failOver } = flags;
+        const command = { connection: connectionOf(flags), settleMs, group, channel, failOver };
+        return (await import("./commands/lag.ts")).lag(command, session);
       }),
     );
-  withSettle(withManifest(program.command("channels [pattern]")))
-    .description("start agents and print their channels once they have settled")
-    .action((pattern: string | undefined, { manifest, settle: settleMs }: AgentFlags) =>
+  withSettle(withConnection(program.command("channels [pattern]")))
+    .description("print the channels, who publishes there and who listens")
+    .action((pattern: string | undefined, flags: AgentFlags) =>
       runner(async (session) =>
-        (await import("./commands/channels.ts")).channels({ pattern, manifest, settleMs }, session),
+        (await import("./commands/channels.ts")).channels(
+          { pattern, connection: connectionOf(flags), settleMs: flags.settle },
+          session,
+        ),
       ),
     );
   program
     .command("doctor")
-    .description("check Node, the brokers and, where given, manifests")
+    .description("check Node, the brokers and, where given, manifests and the storage of a file broker")
     .option("-m, --manifest <file...>", "check that the agents of these manifests start")
-    .action(({ manifest = [] }: { manifest?: string[] }) =>
-      runner(async (session) => (await import("./commands/doctor.ts")).doctor({ manifest }, session)),
+    .option("--url <url>", "read the whole storage of this file broker: file:<folder>")
+    .option("--repair", "rebuild that storage from all that can be read, and keep the damaged one beside it")
+    .action(({ manifest = [], url, repair }: { manifest?: string[]; url?: string; repair?: boolean }) =>
+      runner(async (session) =>
+        (await import("./commands/doctor.ts")).doctor({ manifest, url, repair: repair === true }, session),
+      ),
     );
 }

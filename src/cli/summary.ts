@@ -24,6 +24,8 @@ export async function settle(
   { output }: Session,
   timeoutMs: number,
 ): Promise<IdleResult> {
+  // Those that run elsewhere are not waited for: what they do is never over.
+  if (agents.agents.length === 0) return "idle";
   const result = await agents.untilIdle(timeoutMs);
   if (result === "interrupted") await agents.drain();
   if (result === "timeout") {

@@ -35,12 +35,6 @@ export function usageError(
       );
     case "commander.missingArgument":
       return usage(`${name} needs its argument <${word}>.`, swallowed(argv), help);
-    case "commander.missingMandatoryOptionValue":
-      return usage(
-        `${name} needs --manifest.`,
-        "The command acts on agents that it starts in its own process.",
-        `Name their manifests: ${name} --manifest a.yaml b.yaml -- …`,
-      );
     case "commander.help":
       return usage(`${name} needs a command.`, `It has ${namesOf(command).join(", ")}.`, help);
     default:

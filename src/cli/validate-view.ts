@@ -36,7 +36,7 @@ function page({ file, valid, dialect, agentId, errors, warnings }: Finding, outp
   const facts = [...(agentId === null ? [] : [`agent ${agentId}`]), ...(dialect === null ? [] : [dialect])];
   if (errors.length > 0) facts.push(count(errors.length, "error"));
   if (warnings.length > 0) facts.push(count(warnings.length, "warning"));
-  const head = cut(printable([file, facts.join(", ")].join("  ")), output.width - 9);
+  const head = cut(printable([file, facts.join(", ")].join("  ").trimEnd()), output.width - 9);
   return [
     `${word}  ${head}`,
     ...errors.flatMap((issue) => issueLines(issue, output.paint("bad", "error"), output)),

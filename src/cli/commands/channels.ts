@@ -1,6 +1,7 @@
 import { checkPattern, isWildcard, matchPattern } from "../../core/pattern.ts";
 import type { LoadedAgent } from "../../service/load-agents.ts";
 import { withAgents, type InProcessAgents } from "../agents.ts";
+import type { Connection } from "../connection.ts";
 import { EXIT } from "../exit-codes.ts";
 import { listenersOf } from "../manifest-contracts.ts";
 import type { Output } from "../output.ts";
@@ -10,21 +11,22 @@ import { table, type Column } from "../table.ts";
 
 /** What `herald channels` was given. */
 export interface ChannelsCommand {
-  readonly manifest: readonly string[];
+  readonly connection: Connection;
   readonly settleMs: number;
   readonly pattern: string | undefined;
 }
 
 interface ChannelRow {
   readonly channel: string;
-  readonly published: number;
+  /** By the agents of this process; null when none was started. */
+  readonly published: number | null;
   /** Published and not acknowledged, over all groups; null when the broker does not say. */
   readonly lag: number | null;
   /** What the channel retains; null when the broker does not say, or has not seen the channel. */
   readonly depth: number | null;
   /** Agents whose manifest declares it. */
   readonly publishers: readonly string[];
-  /** Agents that listen. */
+  /** Agents of this process and groups of the broker that listen. */
   readonly subscribers: readonly string[];
 }
 
@@ -32,7 +34,7 @@ interface ChannelRow {
 export async function channels(command: ChannelsCommand, session: Session): Promise<number> {
   const { pattern = "#" } = command;
   checkPattern(pattern);
-  return withAgents(session, command.manifest, {}, async (agents) => {
+  return withAgents(session, command.connection, {}, async (agents) => {
     await settle(agents, session, command.settleMs);
     print(
       (await collect(agents)).filter(({ channel }) => matchPattern(pattern, channel)),
@@ -55,13 +57,15 @@ async function collect(running: InProcessAgents): Promise<ChannelRow[]> {
     const lags = report?.groups.map(({ lag }) => lag) ?? [];
     return {
       channel,
-      published: published.get(channel) ?? 0,
+      published: agents.length === 0 ? null : (published.get(channel) ?? 0),
       lag: lags.includes(null) ? null : lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0),
       depth: report === undefined ? 0 : report.depth,
       publishers: agents
         .filter(({ manifest }) => manifest.messaging.publishes.some((spec) => spec.channel === channel))
         .map(idOf),
-      subscribers: listenersOf(agents, channel),
+      subscribers: [
+        ...new Set([...listenersOf(agents, channel), ...(report?.groups ?? []).map(({ group }) => group)]),
+      ].toSorted(),
     };
   });
 }
@@ -79,7 +83,9 @@ function print(rows: readonly ChannelRow[], output: Output): void {
   }
   const columns: Column<ChannelRow>[] = [
     { title: "CHANNEL", value: (row) => row.channel, min: 12 },
-    { title: "PUBLISHED", value: (row) => row.published },
+    ...(rows.some(({ published }) => published !== null)
+      ? [{ title: "PUBLISHED", value: (row: ChannelRow) => row.published }]
+      : []),
     {
       title: "LAG",
       value: (row) => row.lag,

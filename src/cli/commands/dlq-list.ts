@@ -1,4 +1,5 @@
 import { withAgents } from "../agents.ts";
+import type { Connection } from "../connection.ts";
 import { deadLetterJson, deadLetterPage, deadLetterTable, type DeadLetter } from "../dead-letter-view.ts";
 import { notFound, type DeadLetterQuery } from "../dead-letter-query.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -7,7 +8,7 @@ import { settle } from "../summary.ts";
 
 /** What `herald dlq list` and `herald dlq show` were given. */
 export interface DeadLetterListCommand extends DeadLetterQuery {
-  readonly manifest: readonly string[];
+  readonly connection: Connection;
   readonly settleMs: number;
   /** In full, not as a table. */
   readonly detailed: boolean;
@@ -16,7 +17,7 @@ export interface DeadLetterListCommand extends DeadLetterQuery {
 /** Prints dead letters, as a table or each in full. `NOT_FOUND` for an id that is not among them. */
 export async function listDeadLetters(command: DeadLetterListCommand, session: Session): Promise<number> {
   const { ids, filter, detailed } = command;
-  return withAgents(session, command.manifest, {}, async (agents) => {
+  return withAgents(session, command.connection, {}, async (agents) => {
     await settle(agents, session, command.settleMs);
     const { deadLetters } = agents.operator;
     const entries =

@@ -1,4 +1,5 @@
 import { withAgents } from "../agents.ts";
+import type { Connection } from "../connection.ts";
 import { checkMeant, notFound, type DeadLetterQuery } from "../dead-letter-query.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Session } from "../session.ts";
@@ -7,7 +8,7 @@ import { count } from "../text.ts";
 
 /** What `herald dlq purge` was given. */
 export interface PurgeCommand extends DeadLetterQuery {
-  readonly manifest: readonly string[];
+  readonly connection: Connection;
   readonly settleMs: number;
   readonly all: boolean;
   /** Says what would go and forgets nothing. */
@@ -19,7 +20,7 @@ export async function purge(command: PurgeCommand, session: Session): Promise<nu
   checkMeant(command, command.all);
   const { ids, filter, dryRun } = command;
   const { output } = session;
-  return withAgents(session, command.manifest, {}, async (agents) => {
+  return withAgents(session, command.connection, {}, async (agents) => {
     await settle(agents, session, command.settleMs);
     const { deadLetters } = agents.operator;
     for (const id of ids) if ((await deadLetters.get(id)) === undefined) throw notFound(id);

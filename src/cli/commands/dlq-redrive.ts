@@ -1,4 +1,5 @@
 import { withAgents, type InProcessAgents } from "../agents.ts";
+import type { Connection } from "../connection.ts";
 import { checkMeant, notFound, type DeadLetterQuery } from "../dead-letter-query.ts";
 import { EXIT, exitOfMany } from "../exit-codes.ts";
 import type { Session } from "../session.ts";
@@ -7,7 +8,7 @@ import { count } from "../text.ts";
 
 /** What `herald dlq redrive` was given. */
 export interface RedriveCommand extends DeadLetterQuery {
-  readonly manifest: readonly string[];
+  readonly connection: Connection;
   readonly settleMs: number;
   readonly all: boolean;
   /** Says what would be sent back and sends nothing. */
@@ -18,7 +19,7 @@ export interface RedriveCommand extends DeadLetterQuery {
 export async function redrive(command: RedriveCommand, session: Session): Promise<number> {
   checkMeant(command, command.all);
   const { output } = session;
-  return withAgents(session, command.manifest, {}, async (agents) => {
+  return withAgents(session, command.connection, {}, async (agents) => {
     await settle(agents, session, command.settleMs);
     const ids = await idsOf(command, agents);
     if (command.dryRun) {
@@ -30,6 +31,11 @@ export async function redrive(command: RedriveCommand, session: Session): Promis
       return EXIT.done;
     }
     for (const id of ids) await agents.operator.deadLetters.redrive(id);
+    if (agents.agents.length === 0) {
+      const text = `${count(ids.length, "dead letter")} sent back.`;
+      say(session, { type: "redrive", redriven: ids.length, deadAgain: null }, text);
+      return EXIT.done;
+    }
     const settled = await settle(agents, session, command.settleMs);
     const deadAgain = await countOf(ids, agents);
     say(

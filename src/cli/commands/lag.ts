@@ -1,4 +1,5 @@
 import { withAgents } from "../agents.ts";
+import type { Connection } from "../connection.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Output } from "../output.ts";
 import type { Session } from "../session.ts";
@@ -8,7 +9,7 @@ import { count } from "../text.ts";
 
 /** What `herald lag` was given. */
 export interface LagCommand {
-  readonly manifest: readonly string[];
+  readonly connection: Connection;
   readonly settleMs: number;
   readonly group: string | undefined;
   readonly channel: string | undefined;
@@ -27,7 +28,7 @@ interface Lag {
 export async function lag(command: LagCommand, session: Session): Promise<number> {
   const { group, channel, failOver } = command;
   const { output } = session;
-  return withAgents(session, command.manifest, {}, async (agents) => {
+  return withAgents(session, command.connection, {}, async (agents) => {
     await settle(agents, session, command.settleMs);
     const filter = {
       ...(group === undefined ? {} : { group }),

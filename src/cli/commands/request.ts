@@ -3,6 +3,7 @@ import { commandChannel } from "../../core/names.ts";
 import { nearest } from "../../core/nearest.ts";
 import { checkChannel } from "../../core/pattern.ts";
 import { withAgents, type InProcessAgents } from "../agents.ts";
+import type { Connection } from "../connection.ts";
 import { eachDatum, openInputs } from "../each-datum.ts";
 import { EXIT } from "../exit-codes.ts";
 import { failureOf, type Failure } from "../failure.ts";
@@ -16,21 +17,21 @@ export interface RequestCommand {
   /** `<agent>.<command>`, or a channel. */
   readonly target: string;
   readonly data: string | undefined;
-  readonly manifest: readonly string[];
+  readonly connection: Connection;
   readonly timeoutMs: number;
   readonly settleMs: number;
   readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
-/** Asks an agent that it starts, and prints the answer; one answer a line where there are many questions. */
+/** Asks an agent and prints the answer; one answer a line where there are many questions. */
 export async function request(command: RequestCommand, session: Session): Promise<number> {
   const { target, timeoutMs, headers } = command;
   const { output, interrupt } = session;
   checkChannel(target);
   const inputs = await openInputs(command.data, session);
   const publishes = (agents: InProcessAgents["agents"]) => contractsOf(agents, target);
-  return withAgents(session, command.manifest, { publishes }, async (agents) => {
-    const channel = channelOf(agents, target);
+  return withAgents(session, command.connection, { publishes }, async (agents) => {
+    const channel = await channelOf(agents, target);
     const options = {
       type: channel === target ? "query" : "command",
       timeoutMs,
@@ -52,12 +53,16 @@ export async function request(command: RequestCommand, session: Session): Promis
   });
 }
 
-/** `scanner.scan` is a command where an agent of that name runs, and a channel everywhere else. */
-function channelOf({ names }: InProcessAgents, target: string): string {
+/**
+ * `scanner.scan` is a command where an agent of that name runs in this process. Where none runs here it is a command
+ * unless the broker knows a channel of that name.
+ */
+async function channelOf({ names, agents, operator }: InProcessAgents, target: string): Promise<string> {
   const [agentId = "", name, ...more] = target.split(".");
-  return names.includes(agentId) && name !== undefined && more.length === 0
-    ? commandChannel(agentId, name)
-    : target;
+  if (name === undefined || more.length > 0) return target;
+  if (agents.length > 0) return names.includes(agentId) ? commandChannel(agentId, name) : target;
+  const known = (await operator.listChannels()).some(({ channel }) => channel === target);
+  return known ? target : commandChannel(agentId, name);
 }
 
 /** Where nobody answers, says which command was probably meant, or which there are. */

@@ -1,5 +1,7 @@
 import { withAgents, type InProcessAgents } from "../agents.ts";
+import type { Connection } from "../connection.ts";
 import { printDeadLetters } from "../dead-letter-view.ts";
+import { survives } from "../durability.ts";
 import { EXIT } from "../exit-codes.ts";
 import { showLive } from "../live.ts";
 import type { Session } from "../session.ts";
@@ -8,14 +10,14 @@ import { count } from "../text.ts";
 
 /** What `herald run` was given. */
 export interface RunCommand {
-  readonly manifest: readonly string[];
+  readonly connection: Connection;
   readonly untilIdle: boolean;
 }
 
 /** Runs agents until they are interrupted, or until nothing is left to do; then says what happened. */
-export async function run({ manifest, untilIdle }: RunCommand, session: Session): Promise<number> {
+export async function run({ connection, untilIdle }: RunCommand, session: Session): Promise<number> {
   const { output, interrupt } = session;
-  return withAgents(session, manifest, {}, async (agents) => {
+  return withAgents(session, connection, {}, async (agents) => {
     announce(agents, session, untilIdle);
     const hideLive = showLive(output, () => agents.account());
     try {
@@ -32,10 +34,13 @@ export async function run({ manifest, untilIdle }: RunCommand, session: Session)
 }
 
 function announce(agents: InProcessAgents, { output }: Session, untilIdle: boolean): void {
+  const { name: broker, capabilities } = agents.operator.broker;
   if (output.options.json) {
-    output.json({ type: "started", agents: agents.names, broker: "memory", durability: "none" });
+    output.json({ type: "started", agents: agents.names, broker, durability: capabilities.durability });
     return;
   }
   const end = untilIdle ? "They stop when nothing is left to do." : "Ctrl-C stops them.";
   output.note(`${count(agents.names.length, "agent")} started: ${agents.names.join(", ")}. ${end}`);
+  if (broker === "memory") return;
+  output.note(`Broker ${broker}: what is acknowledged ${survives(capabilities.durability)}.`);
 }

@@ -1,6 +1,8 @@
+import type { StartFrom } from "../../core/broker.ts";
 import type { Message } from "../../core/message.ts";
 import { checkPattern } from "../../core/pattern.ts";
 import { withAgents, type InProcessAgents } from "../agents.ts";
+import type { Connection } from "../connection.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Output } from "../output.ts";
 import type { Session } from "../session.ts";
@@ -9,17 +11,19 @@ import { cut, jsonText, printable } from "../text.ts";
 /** What `herald tail` was given. */
 export interface TailCommand {
   readonly pattern: string;
-  readonly manifest: readonly string[];
+  readonly connection: Connection;
   /** Ends after so many messages. */
   readonly limit: number | undefined;
   readonly untilIdle: boolean;
   /** Only messages for which this expression holds. */
   readonly where: string | undefined;
+  /** Undefined: only what is published from now on. */
+  readonly from: StartFrom | undefined;
 }
 
-/** Prints the messages of a pattern while the agents that it starts exchange them. */
+/** Prints the messages of a pattern while agents exchange them. */
 export async function tail(command: TailCommand, session: Session): Promise<number> {
-  const { pattern, limit, untilIdle, where } = command;
+  const { pattern, limit, untilIdle, where, from } = command;
   const { output, interrupt } = session;
   checkPattern(pattern);
   const full = Promise.withResolvers<void>();
@@ -31,11 +35,16 @@ export async function tail(command: TailCommand, session: Session): Promise<numb
     await output.ready();
     if (shown === limit) full.resolve();
   };
-  const filter = where === undefined ? {} : { filter: { expression: where } };
-  const beforeActivity = async ({ operator }: InProcessAgents): Promise<void> => {
-    await operator.subscribe(pattern, show, { group: null, maxConcurrency: 1, ...filter });
+  const chosen = {
+    ...(where === undefined ? {} : { filter: { expression: where } }),
+    ...(from === undefined ? {} : { from }),
   };
-  return withAgents(session, command.manifest, { beforeActivity }, async (agents) => {
+  const beforeActivity = async ({ operator }: InProcessAgents): Promise<void> => {
+    await operator.subscribe(pattern, show, { group: null, maxConcurrency: 1, ...chosen });
+    if (command.connection.manifest.length === 0)
+      output.note(`Waiting for messages of '${pattern}'. Ctrl-C ends.`);
+  };
+  return withAgents(session, command.connection, { beforeActivity }, async (agents) => {
     await Promise.race([full.promise, interrupt.ended(), ...(untilIdle ? [agents.untilIdle()] : [])]);
     return EXIT.done;
   });

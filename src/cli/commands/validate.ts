@@ -1,8 +1,10 @@
 import { isHeraldError } from "../../core/errors.ts";
 import { checkTogether } from "../../service/manifest/check-together.ts";
-import { loadManifest } from "../../service/manifest/load-manifest.ts";
+import { readManifestFile } from "../../service/manifest/load-manifest.ts";
 import type { AgentManifest } from "../../service/manifest/model.ts";
+import { readManifest } from "../../service/manifest/read-manifest.ts";
 import type { ManifestIssue } from "../../service/manifest/report.ts";
+import { isRoutingText, readRouting } from "../../service/routes/read-routing.ts";
 import { EXIT, exitOfMany } from "../exit-codes.ts";
 import { failureOf, type Failure } from "../failure.ts";
 import type { Session } from "../session.ts";
@@ -17,10 +19,12 @@ export interface ValidateCommand {
 }
 
 interface Read {
-  readonly finding: Finding;
+  finding: Finding;
   readonly manifest: AgentManifest | undefined;
   /** Set where the file could not be read at all. */
   readonly failure: Failure | undefined;
+  /** True for a file of routing rules. */
+  readonly isRouting?: boolean;
 }
 
 /** Checks manifests one by one and, where there are several, against one another. */
@@ -30,6 +34,7 @@ export async function validate(
 ): Promise<number> {
   const reads: Read[] = [];
   for (const file of files) reads.push(await read(file));
+  await judgeRouting(reads);
   // One file named twice is one agent that is to run twice.
   const manifests = new Map(
     reads.flatMap(({ finding, manifest }) => (manifest === undefined ? [] : [[finding.file, manifest]])),
@@ -57,7 +62,9 @@ export async function validate(
 
 async function read(file: string): Promise<Read> {
   try {
-    const { valid, dialect = null, manifest, errors, warnings } = await loadManifest(file);
+    const text = await readManifestFile(file);
+    if (isRoutingText(text)) return readRules(text, file);
+    const { valid, dialect = null, manifest, errors, warnings } = readManifest(text, { file });
     const agentId = manifest?.agentId ?? null;
     return { finding: { file, valid, dialect, agentId, errors, warnings }, manifest, failure: undefined };
   } catch (error) {
@@ -69,6 +76,26 @@ async function read(file: string): Promise<Read> {
       manifest: undefined,
       failure,
     };
+  }
+}
+
+function readRules(text: string, file: string): Read {
+  const { valid, errors, warnings } = readRouting(text, file);
+  const finding = { file, valid, dialect: null, agentId: null, errors, warnings };
+  return { finding, manifest: undefined, failure: undefined, isRouting: true };
+}
+
+/** Rules of all files hold together: circles, names that are there twice, and transforms are judged over all of them. */
+async function judgeRouting(reads: readonly Read[]): Promise<void> {
+  const routing = reads.filter(({ isRouting }) => isRouting === true);
+  const [first] = routing;
+  if (first === undefined || !routing.every(({ finding }) => finding.valid)) return;
+  try {
+    const { routingOf } = await import("../routing.ts");
+    await routingOf([...new Set(routing.map(({ finding }) => finding.file))]);
+  } catch (error) {
+    const issue = { path: "", line: 0, column: 0, message: failureOf(error).message };
+    first.finding = { ...first.finding, errors: [issue] };
   }
 }
 
