@@ -10,7 +10,7 @@ import type { Delivery, Settlement } from "../core/delivery.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { HeraldError, type ErrorCode } from "../core/errors.ts";
 import { matchPattern } from "../core/pattern.ts";
-import { BrokerWrapper, SubscriptionWrapper } from "./broker-wrapper.ts";
+import { BrokerWrapper, SubscriptionWrapper } from "../core/broker-wrapper.ts";
 
 /** What can go wrong with one call to a broker. */
 export type Fault =

@@ -11,6 +11,7 @@ import {
   dlq,
   handled,
   anomalies,
+  type Line,
   type Lines,
 } from "../../../test/support/histories.ts";
 import type { CheckOptions } from "./options.ts";
@@ -141,7 +142,15 @@ const EXAMPLES: Record<Anomaly, Example> = {
     good: [three, handled("w-0"), { type: "data-loss", count: 2 }],
     options: { durable: false },
   },
+  "split-brain": {
+    bad: [published("w-0"), handled("w-0"), drain("a"), drain("b")],
+    good: [published("w-0"), handled("w-0"), drain("a")],
+  },
 };
+
+function drain(by: string): Line {
+  return { type: "drain", epoch: 1, id: `of-${by}-0`, by };
+}
 
 describe("every anomaly", () => {
   it.each(ANOMALIES)("finds %s where it is, and nothing else", (anomaly) => {

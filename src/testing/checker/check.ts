@@ -2,6 +2,7 @@ import { DeliveryRules } from "./delivery-rules.ts";
 import { EndingRules, type GroupTotals } from "./ending-rules.ts";
 import type { HistoryEvent } from "./history.ts";
 import { checkSettings, type CheckOptions, type CheckSettings } from "./options.ts";
+import { ModeRules } from "./mode-rules.ts";
 import { PublishRules } from "./publish-rules.ts";
 import { PUBLISH, Tables } from "./tables.ts";
 import { Findings, type Tally, type Verdict } from "./verdict.ts";
@@ -25,6 +26,7 @@ export class Checker {
   readonly #publishes: PublishRules;
   readonly #deliveries: DeliveryRules;
   readonly #endings: EndingRules;
+  readonly #modes: ModeRules;
   readonly #counters: Extract<HistoryEvent, { type: "counters" }>[] = [];
   #seq = 0;
   #endedAt = 0;
@@ -37,6 +39,7 @@ export class Checker {
     this.#settings = checkSettings(options);
     this.#publishes = new PublishRules(this.#tables, this.#findings, this.#settings);
     this.#deliveries = new DeliveryRules(this.#tables, this.#findings, this.#settings);
+    this.#modes = new ModeRules(this.#tables, this.#findings);
     this.#endings = new EndingRules(this.#tables, this.#findings, this.#settings);
   }
 
@@ -58,6 +61,10 @@ export class Checker {
       case "subscribe":
       case "unsubscribe":
         return this.#expect(event, seq);
+      case "mode":
+        return this.#modes.mode(event);
+      case "drain":
+        return this.#modes.drain(event);
       case "nemesis":
       case "heal":
       case "counters":

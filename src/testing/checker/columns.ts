@@ -32,6 +32,11 @@ export class Column {
     return new Column((length) => new Float64Array(length), Infinity);
   }
 
+  /** Every number from here on is zero. */
+  get length(): number {
+    return this.#values.length;
+  }
+
   get(at: number): number {
     return this.#values[at] ?? 0;
   }

@@ -55,6 +55,7 @@ export class DeliveryRules {
     messages.flags.raise(place.counter, PUBLISH.delivered);
     this.#content(event, subject);
     this.#time(event, subject);
+    if (this.#isZombie(event, subject)) return rows.starts.add(place.counter, 1);
     this.#count(subject);
     this.#attempts(event, subject);
     if (rows.starts.get(place.counter) === 0) {
@@ -125,6 +126,12 @@ export class DeliveryRules {
     }
   }
 
+  /** Handed out before the last one, and started after it. */
+  #isZombie({ attempt }: Start, { rows, place }: Subject): boolean {
+    const { zombies } = this.#settings;
+    return zombies && rows.starts.get(place.counter) > 0 && attempt <= rows.attempt.get(place.counter);
+  }
+
   #subject(event: { readonly id: string; readonly group: string }): Subject {
     const place = this.#tables.ids.place(event.id);
     const group = this.#tables.group(event.group);
@@ -153,7 +160,8 @@ export class DeliveryRules {
 
   #time(event: Start, { place, messages, rows, group }: Subject): void {
     // Of several copies nobody can say which one was given back.
-    const givenBack = messages.copies.get(place.counter) > 1 ? 0 : rows.notBefore.get(place.counter);
+    const isKnown = messages.copies.get(place.counter) <= 1 && this.#settings.settlements === "final";
+    const givenBack = isKnown ? rows.notBefore.get(place.counter) : 0;
     const notBefore = Math.max(messages.notBefore.get(place.counter), givenBack);
     const earlyMs = notBefore - event.at;
     if (earlyMs > this.#settings.earlyToleranceMs) {
@@ -174,9 +182,9 @@ export class DeliveryRules {
     const at = place.counter;
     const starts = rows.starts.get(at);
     const copies = Math.max(1, messages.copies.get(at) + rows.replays.get(at));
-    const { guarantee } = this.#settings;
+    const { guarantee, settlements } = this.#settings;
     // At-most-once acknowledges first and starts then.
-    if (guarantee !== "at-most-once" && rows.acks.get(at) >= copies) {
+    if (guarantee !== "at-most-once" && settlements === "final" && rows.acks.get(at) >= copies) {
       this.#findings.add("resurrect", () => `${this.#name(subject)} came again after it was acknowledged`);
     } else if (guarantee === "at-most-once" && starts >= copies) {
       this.#findings.add("duplicate-effect", () => `${this.#name(subject)} started ${starts + 1} times`);

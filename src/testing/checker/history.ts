@@ -64,6 +64,10 @@ export type HistoryEntry =
   | { readonly type: "replay"; readonly id: string; readonly group: string }
   /** At the end of the run the group has it still before it. */
   | { readonly type: "pending"; readonly id: string; readonly group: string }
+  /** A composite of brokers says which side it writes to. */
+  | { readonly type: "mode"; readonly epoch: number; readonly mode: string }
+  /** What was written to the other side while a broker was gone is handed back: one message, by one process. */
+  | { readonly type: "drain"; readonly epoch: number; readonly id: string; readonly by: string }
   /** A fault was injected. */
   | { readonly type: "nemesis"; readonly fault: string }
   /** All faults are over. */

@@ -13,6 +13,17 @@ export interface CheckOptions {
   readonly redelivery?: "explained" | "free";
   /** `exact` (default): attempts grow by one. `growing`: they may skip. `unknown`: they are not looked at. */
   readonly attempts?: "exact" | "growing" | "unknown";
+  /**
+   * True: a holder may lose its lease without knowing it, and start what another has taken over. Such a start, told by an
+   * attempt that is not above the last, is neither a delivery more nor a wrong attempt. Default false.
+   */
+  readonly zombies?: boolean;
+  /**
+   * `final` (default): what was acknowledged is not started again, and what was given back not before its delay. `late`: a
+   * settlement may come too late, or never, and be ignored, of which its holder hears nothing: what must not happen again is
+   * the effect alone.
+   */
+  readonly settlements?: "final" | "late";
   /** Most starts of one message, and how many failures a dead letter needs. Default: not checked. */
   readonly maxAttempts?: number;
   /** True (default): the run was drained, so what is nowhere is lost. */
@@ -44,6 +55,8 @@ export function checkSettings(options: CheckOptions): CheckSettings {
     keyless: false,
     redelivery: "explained",
     attempts: "exact",
+    zombies: false,
+    settlements: "final",
     maxAttempts: Infinity,
     complete: true,
     durable: true,

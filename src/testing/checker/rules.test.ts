@@ -190,6 +190,60 @@ describe("counting", () => {
   });
 });
 
+describe("a holder that lost its lease", () => {
+  const takenOver = [
+    published("w-0"),
+    start("w-0", { attempt: 2 }),
+    event("commit.ok", "w-0"),
+    event("ack.ok", "w-0"),
+  ];
+  const late = start("w-0", { attempt: 1 });
+
+  it("may start what another took over only where that is said", () => {
+    expect(anomalies([takenOver, late], { attempts: "growing" })).toEqual(["resurrect", "lost-attempt"]);
+    expect(anomalies([takenOver, late], { zombies: true, attempts: "growing" })).toEqual([]);
+  });
+
+  it("excuses neither a delivery that is new nor a second effect", () => {
+    const options = { zombies: true, attempts: "growing", guarantee: "exactly-once" } as const;
+
+    expect(anomalies([takenOver, start("w-0", { attempt: 3 })], options)).toEqual(["resurrect"]);
+    expect(anomalies([takenOver, late, event("commit.ok", "w-0")], options)).toEqual(["duplicate-effect"]);
+  });
+
+  it("may settle what it held no longer only where settlements may be late, and excuses no second effect", () => {
+    const options = { settlements: "late", attempts: "growing", guarantee: "exactly-once" } as const;
+    const again = start("w-0", { attempt: 3 });
+    const early = [published("w-0"), start("w-0"), nack("w-0", 50), handled("w-0", { attempt: 2 })];
+
+    expect(anomalies([takenOver, again, event("ack.ok", "w-0")], options)).toEqual([]);
+    expect(anomalies([takenOver, again, event("commit.ok", "w-0")], options)).toEqual(["duplicate-effect"]);
+    expect(anomalies(early, options)).toEqual([]);
+    expect(anomalies(early)).toEqual(["early"]);
+  });
+});
+
+describe("a composite of brokers", () => {
+  const drain = (epoch: number, id: string, by: string): Line => ({ type: "drain", epoch, id, by });
+
+  it("has one mode and one drainer in each epoch", () => {
+    const modes: Line[] = [
+      { type: "mode", epoch: 1, mode: "DEGRADED" },
+      { type: "mode", epoch: 1, mode: "DEGRADED" },
+      { type: "mode", epoch: 2, mode: "DISTRIBUTED" },
+    ];
+    const drains = [drain(1, "w-0", "a"), drain(1, "w-1", "a"), drain(2, "w-2", "b")];
+
+    expect(anomalies([three, modes, drains, handled("w-0"), handled("w-1"), handled("w-2")])).toEqual([]);
+    expect(anomalies([modes, { type: "mode", epoch: 2, mode: "ISOLATED" }])).toEqual(["split-brain"]);
+    expect(anomalies([drains, drain(2, "w-3", "a")])).toEqual(["split-brain"]);
+  });
+
+  it("hands each message back once, whatever the epoch", () => {
+    expect(anomalies([drain(1, "w-0", "a"), drain(2, "w-0", "b")])).toEqual(["split-brain"]);
+  });
+});
+
 describe("a vacuous run", () => {
   it("is not ok although nothing is wrong with it: too few acknowledged messages", () => {
     const verdict = judge([published("w-0"), handled("w-0")], { minAcked: 2 });

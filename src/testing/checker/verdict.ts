@@ -19,6 +19,7 @@ export const ANOMALIES = [
   "stuck",
   "hung-publish",
   "silent-loss",
+  "split-brain",
 ] as const;
 
 /** One name of {@link ANOMALIES}. */

@@ -7,10 +7,15 @@ export function abilitiesOf(harness: Harness, broker: Broker, capabilities: Capa
   for (const ability of ABILITIES) if (capabilities[ability]) found.add(ability);
   const derived: readonly (readonly [Trait, boolean])[] = [
     ["persist", capabilities.durability !== "none"],
-    ["server", harness.restart !== undefined],
+    ["xproc", harness.child !== undefined],
+    ["server", harness.server !== undefined],
+    ["operator", harness.operator !== undefined],
+    ["disk", harness.disk !== undefined],
+    ["failover", harness.primary !== undefined],
     ["keyOrder", capabilities.ordering !== "none"],
     ["replay", capabilities.replayByPosition || capabilities.replayByTime],
     ["admin", broker.admin !== undefined],
+    ["dropGroup", broker.admin?.dropGroup !== undefined],
     ["stepped", harness.clock !== undefined],
     ["dedupeWindow", harness.dedupeWindowMs !== undefined],
     ["inbox", harness.createInbox !== undefined],

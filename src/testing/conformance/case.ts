@@ -19,7 +19,7 @@ export interface ConformanceCase {
   readonly acked: number;
   /** Fewer injected faults make the run vacuous. */
   readonly faults?: number;
-  /** Default 60,000. */
+  /** Default 120,000. */
   readonly timeoutMs?: number;
   run(context: CaseContext): Promise<void>;
 }

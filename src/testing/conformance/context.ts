@@ -10,13 +10,15 @@ import type { TestTime } from "../time.ts";
 import { RecordedBroker, type CaseRecords } from "./recorded-broker.ts";
 import { RecordedService } from "./recorded-service.ts";
 import { SharedBroker } from "./shared-broker.ts";
-import type { Bounds, Harness, Need } from "./harness.ts";
+import type { Bounds, FailoverKind, Harness, Need, SwitchControl } from "./harness.ts";
 
 /** What the runner made for one case. */
 export interface CaseParts {
   readonly harness: Harness;
   /** The case's id. */
   readonly id: string;
+  /** The storage of the case. */
+  readonly place: string;
   /** Open. */
   readonly broker: Broker;
   readonly capabilities: Capabilities;
@@ -30,6 +32,11 @@ export type CaseServiceOptions = Partial<Omit<ServicePortOptions, "broker" | "cl
   /** Put between the service and the broker. */
   readonly faulty?: FlakyBroker;
 };
+
+/** A storage that nobody else uses. */
+export function newPlace(): string {
+  return `p${Date.now().toString(36)}-${randomInt(Math.random, 36 ** 6).toString(36)}`;
+}
 
 const BODY = new TextEncoder().encode('{"n":1}');
 
@@ -70,6 +77,11 @@ export class CaseContext {
     this.random = seededRandom(parts.seed);
     this.unitMs = parts.time.isStepped ? 1000 : 60;
     this.#run = `${Date.now().toString(36)}${randomInt(Math.random, 36 ** 4).toString(36)}`;
+  }
+
+  /** The storage of this case. */
+  get place(): string {
+    return this.#parts.place;
   }
 
   /** Does the broker, or the harness, have this? */
@@ -208,10 +220,32 @@ export class CaseContext {
   async another(bounds?: Bounds): Promise<Broker> {
     const { harness, time } = this.#parts;
     const clock = time.isStepped ? { clock: time.clock } : {};
-    const broker = await harness.create(bounds === undefined ? clock : { ...clock, bounds });
+    const place = newPlace();
+    const broker = await harness.create({ place, ...clock, ...(bounds === undefined ? {} : { bounds }) });
     await this.time.drive(broker.open());
     this.#others.push(broker);
     return new RecordedBroker(broker, this.#records);
+  }
+
+  /** A failover broker of the case's place, open; it is closed when the case ends. */
+  async failover(kind: FailoverKind): Promise<{
+    /** Recorded. */
+    readonly broker: Broker;
+    /** For a service: `faulty` of its options. */
+    readonly bare: FlakyBroker;
+    readonly control: SwitchControl;
+  }> {
+    const { place, time, harness } = this.#parts;
+    const clock = time.isStepped ? { clock: time.clock } : {};
+    const made = harness.primary?.broker(kind, { place, ...clock });
+    if (made === undefined) throw new Error("The harness has no primary.");
+    await this.time.drive(made.broker.open());
+    this.#others.push(made.broker);
+    return {
+      broker: new RecordedBroker(made.broker, this.#records),
+      bare: new FlakyBroker(made.broker),
+      control: made.control,
+    };
   }
 
   /** The case's broker, failing on a script; every fault that strikes is written into the history. */
@@ -271,7 +305,7 @@ export class CaseContext {
         service.recordDeadLetters(await this.time.drive(service.deadLetters([...this.#channels])));
         return;
       } catch (error) {
-        if ((error as { code?: string }).code !== "CLOSED") throw error;
+        if (!["CLOSED", "NOT_CONNECTED"].includes((error as { code?: string }).code ?? "")) throw error;
       }
     }
   }

@@ -24,6 +24,7 @@ export function hashEnvelope(envelope: Envelope): number {
     Object.entries(headers).toSorted(([a], [b]) => (a < b ? -1 : 1)),
     envelope.source,
     envelope.contentType,
+    envelope.contentEncoding,
     envelope.priority,
     envelope.key,
     envelope.type,

@@ -8,12 +8,12 @@ import type {
 import type { Delivery, Settlement } from "../../core/delivery.ts";
 import type { Envelope } from "../../core/envelope.ts";
 import { toHeraldError, type HeraldError } from "../../core/errors.ts";
-import { BrokerWrapper, SubscriptionWrapper } from "../broker-wrapper.ts";
+import { BrokerWrapper, SubscriptionWrapper } from "../../core/broker-wrapper.ts";
 import type { History, HistoryEntry } from "../checker/history.ts";
 import { hashEnvelope } from "./hash.ts";
 
 /** After these nobody knows whether the message was stored; every other code is a definite refusal. */
-const INDETERMINATE: ReadonlySet<string> = new Set(["TIMEOUT", "INTERNAL"]);
+const INDETERMINATE: ReadonlySet<string> = new Set(["PUBLISH_UNKNOWN", "TIMEOUT", "INTERNAL"]);
 
 /** The event of a publish that failed: a definite refusal, or one that may have been stored all the same. */
 export function failedPublish(id: string, error: HeraldError): HistoryEntry {

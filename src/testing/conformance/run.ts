@@ -5,7 +5,7 @@ import { describeVerdict, type Verdict } from "../checker/verdict.ts";
 import { RealTime, SteppedTime, type TestTime } from "../time.ts";
 import { abilitiesOf, traitsOf } from "./abilities.ts";
 import { CASES } from "./cases/index.ts";
-import { CaseContext } from "./context.ts";
+import { CaseContext, newPlace } from "./context.ts";
 import type { ConformanceCase } from "./case.ts";
 import type { Harness, Need } from "./harness.ts";
 import type { CaseResult, ConformanceReport } from "./report.ts";
@@ -22,7 +22,7 @@ export interface RunOptions {
   readonly first?: (id: string) => boolean;
 }
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 /** Runs every case against a broker, one after another, and reports. Never rejects for a failing case. */
 export async function runConformance(harness: Harness, options: RunOptions = {}): Promise<ConformanceReport> {
@@ -59,7 +59,7 @@ function inOrder({ only = () => true, first = () => true }: RunOptions): Conform
 async function probeAbilities(
   harness: Harness,
 ): Promise<{ capabilities: Capabilities; abilities: ReadonlySet<Need> }> {
-  const broker = await harness.create({});
+  const broker = await harness.create({ place: newPlace() });
   const capabilities = await broker.open();
   const abilities = abilitiesOf(harness, broker, capabilities);
   await broker.close();
@@ -96,7 +96,8 @@ async function prepare(
   one: ConformanceCase,
 ): Promise<CaseContext | { readonly lacks: Need }> {
   const time = timeOf(harness, one);
-  const broker = await harness.create(time.isStepped ? { clock: time.clock } : {});
+  const place = newPlace();
+  const broker = await harness.create(time.isStepped ? { place, clock: time.clock } : { place });
   const capabilities = await broker.open();
   const abilities = abilitiesOf(harness, broker, capabilities);
   const lacks = one.needs?.find((need) => !abilities.has(need));
@@ -107,6 +108,7 @@ async function prepare(
   return new CaseContext({
     harness,
     id: one.id,
+    place,
     broker,
     capabilities,
     abilities,

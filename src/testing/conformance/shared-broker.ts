@@ -1,6 +1,6 @@
 import type { Broker, Capabilities, Subscription, SubscriptionSpec } from "../../core/broker.ts";
 import type { Delivery, Settlement } from "../../core/delivery.ts";
-import { BrokerWrapper, SubscriptionWrapper } from "../broker-wrapper.ts";
+import { BrokerWrapper, SubscriptionWrapper } from "../../core/broker-wrapper.ts";
 import type { CaseRecords } from "./recorded-broker.ts";
 
 /**

@@ -26,7 +26,7 @@ export function testBroker(harness: Harness, { describe, it }: TestRunner): void
         if (result.status === "failed") throw new Error(result.error);
         if (result.status === "notApplicable") context.skip?.(`the broker lacks: ${result.ability}`);
       };
-      it(`${one.id}: ${one.title}`, run, (one.timeoutMs ?? 60_000) * 2 + 10_000);
+      it(`${one.id}: ${one.title}`, run, (one.timeoutMs ?? 120_000) * 2 + 10_000);
     }
   });
 }

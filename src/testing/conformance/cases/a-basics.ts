@@ -35,6 +35,7 @@ async function roundtrip(context: CaseContext): Promise<void> {
     body: bodyOf(at, context.capabilities.maxBodyBytes),
     headers: at % 4 === 0 ? {} : { "x-number": String(at), "x-text": "Grüße, 世界 🎉" },
     contentType: at % 5 === 0 ? "application/octet-stream" : "application/json",
+    contentEncoding: at % 10 === 0 ? "x-none" : undefined,
     key: `k${at}`,
     type: at % 2 === 0 ? "event" : undefined,
     to: "somebody",

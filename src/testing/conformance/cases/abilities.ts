@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import type { Ability, BrokerPublishOptions, SubscriptionSpec } from "../../../core/broker.ts";
 import type { Envelope } from "../../../core/envelope.ts";
+import type { Delivery } from "../../../core/delivery.ts";
 import { toHeraldError } from "../../../core/errors.ts";
 import type { CaseContext } from "../context.ts";
 import type { ConformanceCase } from "../case.ts";
+import { afterDelay } from "./in-time.ts";
 
 /** An ability from both sides: what it does where it is claimed, and how asking for it ends where it is not. */
 interface BothWays {
@@ -52,8 +54,14 @@ const subscribing: readonly BothWays[] = [
     async has(context, channel) {
       const members = [await context.subscribe(channel), await context.subscribe(channel)];
       await context.publish(context.envelope(channel));
-      const got = await Promise.all(members.map((member) => context.receive(member, 1, context.unitMs)));
+      let got: readonly (readonly Delivery[])[] = [];
+      const hasCome = async () => {
+        got = await Promise.all(members.map((member) => context.receive(member, 1, context.unitMs)));
+        return got.flat().length > 0;
+      };
+      await context.until(hasCome, "the message to come to a member");
       assert.equal(got.flat().length, 1);
+      for (const member of members) await context.nothing(member);
       for (const [at, member] of members.entries()) await context.ack(member, got[at] ?? []);
     },
     lacks: (context, channel) => refusesSubscription(context, channel, { group: "g" }),
@@ -138,10 +146,9 @@ const publishing: readonly BothWays[] = [
     off: "a deliverAt to come is refused",
     async has(context, channel) {
       const subscription = await context.subscribe(channel);
-      const deliverAt = context.time.clock.now() + context.unitMs * 2;
-      await context.publish(context.envelope(channel, { deliverAt }));
-      await context.nothing(subscription);
-      await context.drain(subscription, 1);
+      const ask = (delayMs: number) =>
+        context.publish(context.envelope(channel, { deliverAt: context.time.clock.now() + delayMs }));
+      await afterDelay(context, ask, () => context.drain(subscription, 1));
     },
     lacks: (context, channel) =>
       refusesPublish(context, context.envelope(channel, { deliverAt: context.time.clock.now() + 60_000 })),
@@ -172,10 +179,14 @@ const settling: readonly BothWays[] = [
     on: "the delay of a nack is waited for",
     off: "a nack with a delay is refused",
     async has(context, channel) {
-      const { subscription, delivery } = await taken(context, channel);
-      await subscription.settle([{ kind: "nack", delivery, delayMs: context.unitMs * 2 }]);
-      await context.nothing(subscription);
-      await context.drain(subscription, 1);
+      let { subscription, delivery } = await taken(context, channel);
+      const nack = (delayMs: number) => subscription.settle([{ kind: "nack", delivery, delayMs }]);
+      const again = async () => {
+        const [next] = await context.take(subscription, 1);
+        delivery = next ?? assert.fail();
+      };
+      await afterDelay(context, nack, again);
+      await context.ack(subscription, [delivery]);
     },
     async lacks(context, channel) {
       const { subscription, delivery } = await taken(context, channel);

@@ -174,6 +174,9 @@ async function conservation(context: CaseContext): Promise<void> {
     return handled + deadLettered + expired >= total;
   };
   await context.until(done, () => `every message to end: ${JSON.stringify(service.port.getMetrics())}`);
+  // An outcome is counted before its settlement has reached the broker.
+  if (context.has("lag"))
+    await context.until(async () => (await context.lag(channel, agentId)) === 0, "every settlement");
   const { published, handled, deadLettered, expired } = service.port.getMetrics();
   const pending = context.has("lag") ? { pending: (await context.lag(channel, agentId)) ?? -1 } : {};
   context.history.add({

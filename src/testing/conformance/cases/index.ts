@@ -14,6 +14,11 @@ import { declaredCases } from "./declared.ts";
 import { requestCases } from "./e-requests.ts";
 import { onceCases } from "./f-once.ts";
 import { limitCases } from "./g-limits.ts";
+import { diskCases } from "./i-disk.ts";
+import { killCases } from "./i-kills.ts";
+import { operatorCases } from "./i-operator.ts";
+import { serverCases } from "./i-servers.ts";
+import { failoverCases } from "./j-failover.ts";
 import { lifecycleCases } from "./h-lifecycle.ts";
 import { serviceCases } from "./h-service.ts";
 
@@ -35,5 +40,10 @@ export const CASES: readonly ConformanceCase[] = [
   ...requestCases,
   ...onceCases,
   ...serviceCases,
+  ...killCases,
+  ...diskCases,
+  ...serverCases,
+  ...operatorCases,
+  ...failoverCases,
   ...declaredCases,
 ];
