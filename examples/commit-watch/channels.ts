@@ -41,6 +41,8 @@ export interface Finding {
   readonly rule: string;
   readonly severity: Severity;
   readonly sha: string;
+  /** When the commit was made, ISO 8601 UTC. */
+  readonly time: string;
   readonly path: string;
   /** Line in the new file; 0 when it is about the whole file. */
   readonly line: number;
@@ -50,6 +52,13 @@ export interface Finding {
   readonly evidence: string;
   /** The same for the same weakness, wherever it is found in one run. */
   readonly fingerprint: string;
+}
+
+/** What is left to know of a commit once it was scanned: a message on `code.scanned`, which is kept. */
+export interface Scan extends Gaps {
+  readonly sha: string;
+  /** Findings published about it. */
+  readonly findings: Readonly<Record<Severity, number>>;
 }
 
 /** How the reading of a history ended: a message on `code.history`. */
@@ -72,12 +81,19 @@ export interface Verdict {
   readonly reason: string;
 }
 
+/** What triage did about a finding: a message on `triage.journal`, which is kept. It is all that triage remembers. */
+export type JournalEntry =
+  | { readonly did: "count"; readonly severity: Severity }
+  | { readonly did: "open"; readonly incident: string; readonly finding: Finding };
+
 /** Something that somebody has to act on. */
 export interface Incident {
   readonly id: string;
   readonly severity: Severity;
   readonly rule: string;
+  /** Where it was found first, by the time of the commit. */
   readonly sha: string;
+  readonly time: string;
   readonly path: string;
   readonly line: number;
   readonly evidence: string;
@@ -85,7 +101,7 @@ export interface Incident {
   readonly sightings: number;
 }
 
-/** The answer about everything so far. */
+/** The answer about everything so far, since the run began and however often it was started. */
 export interface Tally {
   /** Findings by severity, as far as triage's filter lets them through. */
   readonly findings: Readonly<Record<Severity, number>>;
@@ -93,7 +109,7 @@ export interface Tally {
   readonly incidents: readonly Incident[];
 }
 
-/** What the scanner did not look at; the answer to its command `report_gaps`. */
+/** What the scanner did not look at, in one commit or in all; the answer to its command `report_gaps`. */
 export interface Gaps {
   /** Files whose diffs were too long: their first part was scanned. */
   readonly filesCut: number;
@@ -107,6 +123,10 @@ export interface Gaps {
 export const COMMITS = defineChannel<Commit>("code.commits");
 /** What the scanner found. */
 export const VULNERABILITIES = defineChannel<Finding>("security.vulnerabilities");
+/** Scanned commits, each once: whoever wants to know how far the run is reads it from its beginning. */
+export const SCANNED = defineChannel<Scan>("code.scanned");
+/** What triage did, each thing once. */
+export const JOURNAL = defineChannel<JournalEntry>("triage.journal");
 /** The end of a reading. */
 export const HISTORY = defineChannel<HistoryEnd>("code.history");
 /** Questions to triage. */

@@ -7,6 +7,8 @@ import { messageOf } from "./history/text.ts";
 
 /** The checkout that this file is part of. */
 const CHECKOUT = path.join(import.meta.dirname, "..", "..");
+/** Published together: a broker on a disk writes them with one sync. */
+const AT_ONCE = 20;
 /** So far may the source be ahead of its slowest reader: a history of any length fits into little memory. */
 const MAX_AHEAD = 100;
 const LOOK_AGAIN_MS = 5;
@@ -14,6 +16,7 @@ const LOOK_AGAIN_MS = 5;
 interface ReadHistory {
   readonly repository?: string;
   readonly limit?: number;
+  readonly upTo?: string;
   readonly watch?: boolean;
 }
 
@@ -21,10 +24,10 @@ interface ReadHistory {
 export default function commitSource(agent: MessagingService) {
   let history: History | undefined;
   return {
-    async read_history({ repository = CHECKOUT, limit, watch = false }: ReadHistory) {
+    async read_history({ repository = CHECKOUT, watch = false, ...range }: ReadHistory) {
       history = await openHistory(path.resolve(repository));
       // The answer is that the reading has begun. Its end is announced on code.history.
-      void publishHistory(agent, history, { limit, watch });
+      void publishHistory(agent, history, { ...range, watch });
       const { origin, reason } = history;
       return { origin, repository: history.repository, ...(reason === undefined ? {} : { reason }) };
     },
@@ -33,7 +36,8 @@ export default function commitSource(agent: MessagingService) {
       const commit = await history?.commit(sha);
       if (commit === undefined)
         throw new RejectError(`There is no commit ${sha} in the history that was read.`);
-      return { id: await publishCommit(agent, commit) };
+      // The id is known, and what the broker has under it is damaged: this time it must not be recognised.
+      return { id: await publishCommit(agent, commit, { dedupe: false }) };
     },
   };
 }
@@ -41,21 +45,26 @@ export default function commitSource(agent: MessagingService) {
 async function publishHistory(
   agent: MessagingService,
   history: History,
-  { limit, watch }: { readonly limit: number | undefined; readonly watch: boolean },
+  { watch, ...range }: Omit<ReadHistory, "repository">,
 ): Promise<void> {
   let commits = 0;
-  let last: string | undefined;
-  const publishAll = async (some: AsyncIterable<Commit>): Promise<void> => {
-    for await (const commit of some) {
+  let last = range.upTo;
+  const publishAll = async (some: AsyncIterable<Commit>, atOnce: number): Promise<void> => {
+    for await (const chunk of chunksOf(some, atOnce)) {
       await room(agent);
-      last = await publishCommit(agent, commit);
-      commits++;
+      await Promise.all(chunk.map((commit) => publishCommit(agent, commit, { dedupe: true })));
+      commits += chunk.length;
+      last = chunk.at(-1)?.sha;
     }
   };
   try {
-    await publishAll(history.commits(limit));
+    await publishAll(history.commits(range), AT_ONCE);
     await agent.publish(HISTORY, { state: "consumed", commits });
-    if (watch && history.follow !== undefined) await publishAll(history.follow(last, () => !agent.isRunning));
+    if (watch === true && history.follow !== undefined)
+      await publishAll(
+        history.follow(last, () => !agent.isRunning),
+        1,
+      );
   } catch (error) {
     // Who stops the agent does not wait for the rest.
     if (!agent.isRunning) return;
@@ -63,9 +72,23 @@ async function publishHistory(
   }
 }
 
-/** The id follows from the content: a commit that is published again is the same message. */
-function publishCommit(agent: MessagingService, commit: Commit): Promise<string> {
-  return agent.publish(COMMITS, commit, { id: commit.sha, type: "event" });
+async function* chunksOf<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[], void, undefined> {
+  let chunk: T[] = [];
+  for await (const item of items) {
+    if (chunk.push(item) < size) continue;
+    yield chunk;
+    chunk = [];
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+/** The id follows from the content: a commit that is published again, after a crash perhaps, is the same message. */
+function publishCommit(
+  agent: MessagingService,
+  commit: Commit,
+  { dedupe }: { readonly dedupe: boolean },
+): Promise<string> {
+  return agent.publish(COMMITS, commit, { id: commit.sha, type: "event", dedupe });
 }
 
 /** Back-pressure: waits while too much of what was published is not handled yet. */

@@ -1,7 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DeadLetterEntry, MessagingService } from "../../src/index.ts";
-import { HISTORY, TRIAGE, type Gaps, type HistoryEnd, type Tally } from "./channels.ts";
+import {
+  HISTORY,
+  JOURNAL,
+  SCANNED,
+  TRIAGE,
+  type Gaps,
+  type HistoryEnd,
+  type Scan,
+  type Tally,
+} from "./channels.ts";
 import { messageOf } from "./history/text.ts";
+import { readLog } from "./kept-log.ts";
 
 /** What the source says when it begins. */
 export interface Reading {
@@ -20,6 +30,14 @@ export interface Treated {
   readonly treatment: "republished" | "redriven" | "left";
 }
 
+/** Input of the source's command `read_history`. */
+interface ReadWanted {
+  readonly repository: string;
+  readonly limit?: number;
+  readonly upTo?: string;
+  readonly watch: boolean;
+}
+
 const LOOK_AGAIN_MS = 10;
 
 /**
@@ -29,6 +47,7 @@ const LOOK_AGAIN_MS = 10;
 export class Operator {
   readonly #agent: MessagingService;
   readonly #say: (line: string) => void;
+  readonly #scanned = new Set<string>();
 
   /** `say` gets one line for each thing that is done. */
   constructor(agent: MessagingService, say: (line: string) => void) {
@@ -36,8 +55,25 @@ export class Operator {
     this.#say = say;
   }
 
+  /** Follows what is scanned and what triage does. Resolves once it knows what was scanned by earlier starts of the run. */
+  async follow(): Promise<void> {
+    await this.#agent.subscribe(SCANNED, ({ payload: { sha } }) => void this.#scanned.add(sha));
+    await this.#agent.subscribe(JOURNAL, () => {});
+    for (const { sha } of await this.scans()) this.#scanned.add(sha);
+  }
+
+  /** Commits that were scanned so far, by all starts of the run. */
+  get scanned(): number {
+    return this.#scanned.size;
+  }
+
+  /** What is known of every commit that was scanned. */
+  scans(): Promise<readonly Scan[]> {
+    return readLog(this.#agent, SCANNED);
+  }
+
   /** Has a history read. `ended` resolves when all of it is published. */
-  async read(wanted: { readonly repository?: string; readonly limit?: number; readonly watch?: boolean }) {
+  async read(wanted: ReadWanted) {
     const { promise: ended, resolve } = Promise.withResolvers<HistoryEnd>();
     await this.#agent.subscribe(HISTORY, ({ payload }) => resolve(payload));
     const reading = await this.#agent.sendCommand<Reading>("commit-source", "read_history", wanted);
@@ -92,12 +128,17 @@ export class Operator {
    */
   async #republish(): Promise<Treated[]> {
     const done: Treated[] = [];
-    for (const letter of await this.#agent.deadLetters.list({ code: "MALFORMED" })) {
-      const { id, code, lastFailedAt } = letter;
+    const letters = await this.#agent.deadLetters.list({ code: "MALFORMED" });
+    if (letters.length === 0) return done;
+    // The moment of a failure is known to the millisecond: those of the list are from before this one.
+    await sleep(LOOK_AGAIN_MS);
+    const before = Date.now();
+    for (const letter of letters) {
+      const { id, code } = letter;
       try {
         await this.#agent.sendCommand("commit-source", "publish_again", { sha: id });
         // Not a newer one: what was published again may have failed in its turn.
-        await this.#agent.deadLetters.purge({ id, code, before: lastFailedAt + 1 });
+        await this.#agent.deadLetters.purge({ id, code, before });
         this.#say(
           `operator  ${short(id)} cannot be decoded: its source published it again, the dead letter is purged`,
         );

@@ -1,51 +1,29 @@
-import path from "node:path";
-import { loadAgents, MessagingService } from "../../src/index.ts";
+import { assemble, type Team } from "./assemble.ts";
 import type { HistoryEnd } from "./channels.ts";
-import { DrillBroker } from "./drill-broker.ts";
-import { Operator, type Reading, type Treated } from "./operator.ts";
+import { probeGit } from "./history/git.ts";
+import type { Reading, Treated } from "./operator.ts";
 import type { Options } from "./options.ts";
+import { RunFolder } from "./run-folder.ts";
 import { summaryOf, type Summary } from "./summary.ts";
 import { accountOf, totalOf } from "./terminal/account.ts";
 import { tellEvents } from "./terminal/events.ts";
 import type { Screen } from "./terminal/screen.ts";
 import { tableOf } from "./terminal/table.ts";
 
-const MANIFESTS = ["commit-source.yaml", "security-scanner.yaml", "triage.yaml"];
 const DRAIN_MS = 5000;
 const LOOK_MS = 50;
 
-/** Everybody who takes part. */
-interface Team {
-  /** In the order of the manifests, then the operator's. */
-  readonly all: readonly MessagingService[];
-  readonly operator: Operator;
-}
-
-/** Runs the example from the first message to the summary. `signal`: stop reading, handle what was published, sum up. */
+/**
+ * Runs the example from the first message to the summary, or goes on where a start stopped that was killed. `signal`: stop
+ * reading, handle what was published, sum up. Rejects with UsageError when the folder of the run cannot be used.
+ */
 export async function runExample(options: Options, screen: Screen, signal: AbortSignal): Promise<Summary> {
-  const team = await assemble((line) => screen.say(line));
-  const stopTelling = tellEvents((line) => screen.say(line));
-  const stopDrawing = draw(team, screen);
+  const folder = await openFolder(options);
   try {
-    return await conduct(team, { options, screen, signal });
+    return await start(folder, { options, screen, signal });
   } finally {
-    stopDrawing();
-    stopTelling();
-    screen.end();
-    await Promise.all(team.all.map((agent) => agent.stop()));
+    folder.close();
   }
-}
-
-/** Three agents from their manifests and the operator, all on one broker. */
-async function assemble(say: (line: string) => void): Promise<Team> {
-  const broker = new DrillBroker();
-  const files = MANIFESTS.map((name) => path.join(import.meta.dirname, name));
-  const loaded = await loadAgents(files, { broker });
-  const desk = new MessagingService({ agentId: "operator", broker });
-  const all = [...loaded.map(({ agent }) => agent), desk];
-  for (const agent of all) await agent.start();
-  for (const { started } of loaded) await started();
-  return { all, operator: new Operator(desk, say) };
 }
 
 interface Run {
@@ -54,11 +32,38 @@ interface Run {
   readonly signal: AbortSignal;
 }
 
-async function conduct(team: Team, { options, screen, signal }: Run): Promise<Summary> {
+async function openFolder({ data, repository, limit, fresh }: Options): Promise<RunFolder> {
+  const probe = await probeGit(repository);
+  const head = "head" in probe ? probe.head : null;
+  return RunFolder.open(data, { repository, limit: limit ?? null, head }, fresh);
+}
+
+async function start(folder: RunFolder, run: Run): Promise<Summary> {
+  const { screen } = run;
+  const stopTelling = tellEvents((line) => screen.say(line));
+  const team = await assemble(folder, (line) => screen.say(line));
+  const stopDrawing = draw(team, screen);
+  try {
+    return await conduct(team, folder, run);
+  } finally {
+    stopDrawing();
+    stopTelling();
+    screen.end();
+    await Promise.all(team.all.map((agent) => agent.stop()));
+  }
+}
+
+async function conduct(team: Team, folder: RunFolder, { options, screen, signal }: Run): Promise<Summary> {
   const startedAt = performance.now();
   const { operator } = team;
-  const { json: _json, help: _help, ...wanted } = options;
-  const { reading, ended } = await operator.read(wanted);
+  const { repository, limit, watch } = options;
+  const { head } = folder.subject;
+  const { reading, ended } = await operator.read({
+    repository,
+    watch,
+    ...(limit === undefined ? {} : { limit }),
+    ...(head === null ? {} : { upTo: head }),
+  });
   screen.say(announcement(reading));
   const interrupted = aborted(signal);
   const end = await Promise.race([ended, interrupted]);
@@ -66,20 +71,23 @@ async function conduct(team: Team, { options, screen, signal }: Run): Promise<Su
   if (end !== undefined) {
     await operator.idle();
     treated = await operator.treatDeadLetters();
-    if (options.watch && reading.origin === "git" && end.state === "consumed") {
+    if (watch && reading.origin === "git" && end.state === "consumed") {
       screen.say("watching  for new commits; Ctrl-C ends");
       await interrupted;
     }
   }
   await windDown(team, signal, screen);
-  const [tally, gaps] = await Promise.all([operator.tally(), operator.gaps()]);
-  await operator.idle(DRAIN_MS);
+  const [tally, gaps, scans] = await Promise.all([operator.tally(), operator.gaps(), operator.scans()]);
+  const isIdle = await operator.idle(DRAIN_MS);
+  if (end?.state === "consumed" && isIdle) folder.finish();
   return summaryOf({
     reading,
+    run: folder,
     ...stateOf(end, signal),
     durationMs: performance.now() - startedAt,
-    channels: await accountOf(team.all),
+    channels: await accountOf(team.all, team.carried),
     treated: [...treated, ...(await operator.leftovers())],
+    scans,
     tally,
     gaps,
   });
@@ -114,18 +122,17 @@ function announcement({ origin, repository, reason }: Reading): string {
 }
 
 /** Draws how things stand until it is told to stop. */
-function draw({ all }: Team, screen: Screen): () => void {
+function draw({ all, operator, carried }: Team, screen: Screen): () => void {
   let drawing = false;
   const look = async (): Promise<void> => {
     if (drawing) return;
     drawing = true;
-    const rows = await accountOf(all);
+    const rows = await accountOf(all, carried);
     screen.show(
       (width) => tableOf(rows, width),
       () => {
         const { handled, waiting, retried, deadLettered } = totalOf(rows);
-        const commits = rows.find(({ channel }) => channel === "code.commits")?.handled ?? 0;
-        return `so far    commits scanned: ${commits}, messages handled: ${handled}, waiting: ${waiting}, retried: ${retried}, dead letters: ${deadLettered}`;
+        return `so far    commits scanned: ${operator.scanned}, messages handled: ${handled}, waiting: ${waiting}, retried: ${retried}, dead letters: ${deadLettered}`;
       },
     );
     drawing = false;

@@ -1,33 +1,42 @@
-import type { Message } from "../../src/index.ts";
+import type { Message, MessagingService } from "../../src/index.ts";
 import {
+  JOURNAL,
   SEVERITIES,
   type Finding,
   type Incident,
+  type JournalEntry,
   type Severity,
   type Tally,
   type TriageQuestion,
   type Verdict,
 } from "./channels.ts";
+import { findingId } from "./fingerprint.ts";
+import { readLog } from "./kept-log.ts";
 
 /** Where secrets are usually fake and scripts are usually harmless. */
 const HARMLESS = /(?:^|\/)(?:tests?|__tests__|fixtures?|testdata|docs?)\/|\.test\.[jt]sx?$|\.md$/i;
 
-/** The agent of `triage.yaml`. What it knows it keeps in memory, as long as it runs. */
-export default function triage() {
-  const findings: Record<Severity, number> = { low: 0, medium: 0, high: 0, critical: 0 };
-  const incidents = new Incidents();
+/**
+ * The agent of `triage.yaml`. It keeps nothing in memory: what it does it writes into its journal, and what it is asked it
+ * reads there. The ids of the entries follow from what they are about, so that nothing is written twice.
+ */
+export default function triage(agent: MessagingService) {
+  const write = (id: string, entry: JournalEntry): Promise<string> =>
+    agent.publish(JOURNAL, entry, { id, type: "event" });
   return {
-    count({ payload: { severity } }: Message<Finding>) {
-      findings[severity]++;
+    async count({ id, payload: { severity } }: Message<Finding>) {
+      await write(`count:${id}`, { did: "count", severity });
     },
 
-    judge({ payload: question }: Message<TriageQuestion>): Verdict | Tally {
+    async judge({ payload: question }: Message<TriageQuestion>): Promise<Verdict | Tally> {
       if (question.about === "finding") return verdictOn(question.finding);
-      return { findings: { ...findings }, incidents: incidents.list() };
+      return tallyOf(await readLog(agent, JOURNAL));
     },
 
-    open_incident(finding: Finding) {
-      return incidents.open(finding);
+    async open_incident(finding: Finding) {
+      const incident = `INC-${finding.fingerprint.slice(0, 8)}`;
+      await write(`open:${findingId(finding)}`, { did: "open", incident, finding });
+      return { incidentId: incident };
     },
   };
 }
@@ -37,32 +46,37 @@ function verdictOn({ path, severity }: Finding): Verdict {
   return { verdict: "incident", reason: `It is ${severity} and in what is shipped.` };
 }
 
-/** Open incidents, one for each fingerprint. */
-class Incidents {
-  readonly #byFingerprint = new Map<
-    string,
-    { readonly first: Finding; readonly id: string; readonly places: Set<string> }
-  >();
-
-  /** Opening twice for the same place changes nothing: a command may come again. */
-  open(finding: Finding): { readonly incidentId: string; readonly opened: boolean } {
-    const { fingerprint, sha, path, line } = finding;
-    const known = this.#byFingerprint.get(fingerprint);
-    const incident = known ?? {
-      first: finding,
-      id: `INC-${this.#byFingerprint.size + 1}`,
-      places: new Set<string>(),
-    };
-    incident.places.add(`${sha}:${path}:${line}`);
-    this.#byFingerprint.set(fingerprint, incident);
-    return { incidentId: incident.id, opened: known === undefined };
+function tallyOf(journal: readonly JournalEntry[]): Tally {
+  const findings: Record<Severity, number> = { low: 0, medium: 0, high: 0, critical: 0 };
+  const sightings = new Map<string, Finding[]>();
+  for (const entry of journal) {
+    if (entry.did === "count") findings[entry.severity]++;
+    else
+      sightings
+        .set(entry.incident, sightings.get(entry.incident) ?? [])
+        .get(entry.incident)
+        ?.push(entry.finding);
   }
+  const incidents = [...sightings].map(([id, found]) => incidentOf(id, found));
+  return { findings, incidents: incidents.toSorted(mostSevereFirst) };
+}
 
-  list(): Incident[] {
-    const incidents = [...this.#byFingerprint.values()].map(({ first, id, places }) => {
-      const { severity, rule, sha, path, line, evidence } = first;
-      return { id, severity, rule, sha, path, line, evidence, sightings: places.size };
-    });
-    return incidents.toSorted((a, b) => SEVERITIES.indexOf(b.severity) - SEVERITIES.indexOf(a.severity));
-  }
+/** The journal is in the order in which things were handled, and that is another one each time. */
+function incidentOf(id: string, found: readonly Finding[]): Incident {
+  const [first] = found.toSorted((a, b) => compare(placeOf(a), placeOf(b))) as [Finding];
+  const { severity, rule, sha, time, path, line, evidence } = first;
+  return { id, severity, rule, sha, time, path, line, evidence, sightings: found.length };
+}
+
+function mostSevereFirst(a: Incident, b: Incident): number {
+  return SEVERITIES.indexOf(b.severity) - SEVERITIES.indexOf(a.severity) || compare(placeOf(a), placeOf(b));
+}
+
+/** Places in the order of the history. */
+function placeOf({ time, sha, path, line }: Finding | Incident): string {
+  return `${time} ${sha} ${path}:${line}`;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Commit } from "../channels.ts";
-import { headOf, probeGit, readCommits } from "./git.ts";
+import { headOf, probeGit, readCommits, type GitRange } from "./git.ts";
 import { readSample } from "./sample.ts";
+
+/** Which commits of a history. */
+export type HistoryRange = Pick<GitRange, "limit" | "upTo">;
 
 /** Commits from somewhere. */
 export interface History {
@@ -10,8 +13,8 @@ export interface History {
   readonly repository: string;
   /** Why it is the sample. */
   readonly reason?: string;
-  /** The oldest first; only the newest `limit` of them when it is given. */
-  commits(limit: number | undefined): AsyncGenerator<Commit, void, undefined>;
+  /** The oldest first, up to one or to HEAD; only the newest `limit` of them when it is given. */
+  commits(range: HistoryRange): AsyncGenerator<Commit, void, undefined>;
   /** One commit; undefined when there is none of this name. */
   commit(sha: string): Promise<Commit | undefined>;
   /** What is committed after `sha` from now on, until `isOver`. Absent where nothing can be added. */
@@ -33,7 +36,7 @@ function gitHistory(folder: string): History {
   return {
     origin: "git",
     repository: folder,
-    commits: (limit) => readCommits(folder, { limit }),
+    commits: ({ limit, upTo }) => readCommits(folder, { limit, upTo }),
     commit: (sha) => first(readCommits(folder, { limit: 1, upTo: sha })),
     follow: (sha, isOver) => followGit(folder, sha, isOver),
   };
@@ -44,7 +47,7 @@ function sampleHistory(repository: string, reason: string): History {
     origin: "sample",
     repository,
     reason,
-    commits: (limit) => readSample(limit),
+    commits: ({ limit }) => readSample(limit),
     commit: (sha) => first(readSample(), (commit) => commit.sha === sha),
   };
 }

@@ -11,7 +11,8 @@ export interface Screen {
 }
 
 const REDRAW_MS = 100;
-const BRIEF_MS = 1000;
+const FIRST_BRIEF_MS = 100;
+const MAX_BRIEF_MS = 1000;
 
 /** In place on a terminal, plain lines elsewhere. */
 export function screenFor(stream: NodeJS.WriteStream): Screen {
@@ -60,10 +61,11 @@ class LiveScreen implements Screen {
   }
 }
 
-/** One line a second at most, and only when there is something new to say. */
+/** Often at first, so that a short run is seen at work, then a line a second; and only when there is something new to say. */
 class PlainScreen implements Screen {
   readonly #stream: NodeJS.WritableStream;
   #saidAt = performance.now();
+  #gapMs = FIRST_BRIEF_MS;
   #last = "";
 
   constructor(stream: NodeJS.WritableStream) {
@@ -75,8 +77,9 @@ class PlainScreen implements Screen {
   }
 
   show(_lines: (width: number) => string[], brief: () => string): void {
-    if (performance.now() - this.#saidAt < BRIEF_MS) return;
+    if (performance.now() - this.#saidAt < this.#gapMs) return;
     this.#saidAt = performance.now();
+    this.#gapMs = Math.min(MAX_BRIEF_MS, this.#gapMs * 1.5);
     const line = brief();
     if (line !== this.#last) this.say(line);
     this.#last = line;

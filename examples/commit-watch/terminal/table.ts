@@ -10,9 +10,13 @@ const COLUMNS: readonly (readonly [key: keyof Counts, title: string])[] = [
   ["perSecond", "per s"],
   ["p95LatencyMs", "p95 ms"],
   ["filtered", "filtered"],
+  ["carried", "carried"],
+  ["repeated", "repeated"],
   ["waiting", "waiting"],
   ["p50LatencyMs", "p50 ms"],
 ];
+/** Left out where there was none: only a run that goes on has any. */
+const RARE: readonly (keyof Counts)[] = ["carried", "repeated"];
 const GAP = 2;
 
 /** Colours text for a terminal, and for nothing else: NO_COLOR and a stdout that is no terminal are honoured. */
@@ -23,14 +27,16 @@ export function paint(format: Parameters<typeof styleText>[0], text: string): st
 /** The account as lines of at most `width` columns: a head, a row a channel, the total. */
 export function tableOf(rows: readonly ChannelAccount[], width: number): string[] {
   const nameWidth = Math.max(...rows.map(({ channel }) => shown(channel).length), 0);
-  const fitting = COLUMNS.filter((_column, at) => nameWidth + widthOf(COLUMNS.slice(0, at + 1)) <= width);
+  const total = totalOf(rows);
+  const columns = COLUMNS.filter(([key]) => !RARE.includes(key) || (total as Partial<Counts>)[key] !== 0);
+  const fitting = columns.filter((_column, at) => nameWidth + widthOf(columns.slice(0, at + 1)) <= width);
   const line = (name: string, cells: Partial<Counts>): string =>
     name.padEnd(nameWidth) + fitting.map((column) => cellText(column, cells)).join("");
   const head = "channel".padEnd(nameWidth) + fitting.map(([, title]) => " ".repeat(GAP) + title).join("");
   return [
     paint("bold", head),
     ...rows.map((row) => line(shown(row.channel), row)),
-    paint("bold", line("total", totalOf(rows))),
+    paint("bold", line("total", total)),
   ];
 }
 
