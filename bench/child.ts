@@ -1,7 +1,6 @@
-import { CASES } from "./memory/cases.ts";
-import { PEERS } from "./memory/peers.ts";
+import { SUITES } from "./suites.ts";
 
-const wanted = process.argv[2];
-const found = [...CASES, ...PEERS].find(({ name }) => name === wanted);
+const [suite = "", wanted] = process.argv.slice(2);
+const found = SUITES[suite]?.cases.find(({ name }) => name === wanted);
 if (found === undefined) throw new Error(`There is no case '${wanted}'.`);
 process.stdout.write(`${await found.run()}\n`);

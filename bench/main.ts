@@ -1,11 +1,13 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { CASES, type Case } from "./memory/cases.ts";
-import { PEERS } from "./memory/peers.ts";
-import { hasRedis } from "./redis-server.ts";
+import type { Case } from "./memory/cases.ts";
+import { SUITES, type Suite } from "./suites.ts";
+import { natsBinary } from "../test/support/servers/nats-binary.ts";
+import { rabbitmqHome } from "../test/support/servers/rabbitmq-home.ts";
+import { redisBinary } from "../test/support/servers/redis-binary.ts";
 
 interface Row {
   readonly case: string;
@@ -26,23 +28,25 @@ const { values: flags, positionals } = parseArgs({
     only: { type: "string" },
   },
 });
-const all: readonly Case[] = [...CASES, ...PEERS];
 
 function main(): void {
   const [name = "memory"] = positionals;
-  if (name !== "memory") fail(`There is no benchmark '${name}'; there is: memory.`);
+  const suite = Object.hasOwn(SUITES, name) ? SUITES[name] : undefined;
+  if (suite === undefined)
+    fail(`There is no benchmark '${name}'; there are: ${Object.keys(SUITES).join(", ")}.`);
   const runs = Number(flags.runs);
   if (!Number.isInteger(runs) || runs < 1)
     fail(`--runs must be a whole number of 1 or more, not '${flags.runs}'.`);
-  installPeers();
-  const cases = all.filter(
-    (candidate) => (flags.only === undefined || candidate.name.includes(flags.only)) && canRun(candidate),
+  if (suite.peers === true) installPeers();
+  const cases = suite.cases.filter(
+    (candidate) =>
+      (flags.only === undefined || candidate.name.includes(flags.only)) && canRun(candidate, suite),
   );
   const results = new Map(cases.map((candidate) => [candidate.name, [] as number[]]));
   for (let run = 1; run <= runs; run++) {
     for (const candidate of cases) {
       process.stderr.write(`run ${run} of ${runs}: ${candidate.name}\n`);
-      results.get(candidate.name)?.push(measure(candidate));
+      results.get(candidate.name)?.push(measure(name, candidate));
     }
   }
   const rows = cases.map((candidate) => rowOf(candidate, results));
@@ -50,18 +54,32 @@ function main(): void {
   process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : table(rows));
 }
 
-function canRun(candidate: Case): boolean {
-  if (!candidate.name.startsWith("BullMQ") || hasRedis()) return true;
-  process.stderr.write(`NOT RUN: ${candidate.name}: there is no redis-server on this machine\n`);
+/** Why a case cannot be run on this machine. */
+function whyNot(candidate: Case, suite: Suite): string | undefined {
+  if (suite.redis === true || candidate.name.startsWith("BullMQ")) return redisBinary().why;
+  if (suite.nats === true) return natsBinary().why;
+  return suite.rabbitmq === true ? rabbitmqHome().why : undefined;
+}
+
+function canRun(candidate: Case, suite: Suite): boolean {
+  const why = whyNot(candidate, suite);
+  if (why === undefined) return true;
+  process.stderr.write(`NOT RUN: ${candidate.name}: ${why}\n`);
   return false;
 }
 
 /** Each measurement has a process of its own: no case inherits another's heap. */
-function measure(candidate: Case): number {
-  const child = spawnSync(process.execPath, ["--expose-gc", path.join(here, "child.ts"), candidate.name], {
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+function measure(suite: string, candidate: Case): number {
+  const child = spawnSync(
+    process.execPath,
+    ["--expose-gc", path.join(here, "child.ts"), suite, candidate.name],
+    {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+      // Stripped once: what is measured is the memory and the processor of what runs, not of the type stripper.
+      env: { NODE_COMPILE_CACHE: path.join(tmpdir(), "herald-compile-cache"), ...process.env },
+    },
+  );
   const value = Number(child.stdout.trim());
   if (child.status !== 0 || child.stdout.trim() === "" || Number.isNaN(value))
     fail(`The case '${candidate.name}' failed.`);
@@ -100,7 +118,7 @@ function table(rows: readonly Row[]): string {
 
 function installPeers(): void {
   const peers = path.join(here, "peers");
-  if (existsSync(path.join(peers, "node_modules", "bullmq"))) return;
+  if (existsSync(path.join(peers, "node_modules", "moleculer"))) return;
   process.stderr.write("installing what the benchmark runs beside Herald\n");
   execFileSync("npm", ["install", "--omit=optional", "--ignore-scripts", "--no-save", "--loglevel=error"], {
     cwd: peers,

@@ -1,4 +1,4 @@
-import { MemoryBroker } from "../../src/index.ts";
+import { MemoryBroker, type MessagingServiceOptions } from "../../src/index.ts";
 import { Arrivals, PAYLOAD, pump, quantile, startService } from "./service.ts";
 
 /** One measurement: runs in a process of its own, several times, interleaved with the others. */
@@ -28,6 +28,16 @@ async function wholePath(): Promise<number> {
   await service.subscribe("bench.messages", async () => arrivals.arrived());
   const publish = (): Promise<unknown> => service.publish("bench.messages", PAYLOAD);
   return await pump(1_000_000, arrivals, publish);
+}
+
+/** The whole path with something switched on that is off by default. */
+function guarded(options: Partial<MessagingServiceOptions>): () => Promise<number> {
+  return async () => {
+    await using service = await startService(options);
+    const arrivals = new Arrivals();
+    await service.subscribe("bench.messages", async () => arrivals.arrived());
+    return await pump(300_000, arrivals, () => service.publish("bench.messages", PAYLOAD));
+  };
 }
 
 async function withSchema(): Promise<number> {
@@ -134,6 +144,19 @@ export const CASES: readonly Case[] = [
     against: "whole path, at-least-once",
     run: withSchema,
   },
+  ...(
+    [
+      ["circuit breakers", { circuitBreaker: true }],
+      ["a budget of hops and time, loops detected", { budget: { hops: 16, deadlineMs: 3_600_000 } }],
+      ["a budget of messages", { budget: { messages: 1_000_000 } }],
+      ["provenance", { provenance: true }],
+    ] as const
+  ).map(([what, options]) => ({
+    name: `whole path, ${what}`,
+    unit: "messages/s",
+    against: "whole path, at-least-once",
+    run: guarded(options),
+  })),
   { name: "request and reply", unit: "requests/s", run: requestReply },
   { name: "publish to handled at 1,000/s, p99", unit: "ms", run: latency },
   { name: "publish with 10,000 subscriptions, p99", unit: "ms", run: manySubscriptions },

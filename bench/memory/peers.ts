@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { createRequire } from "node:module";
-import { startRedis } from "../redis-server.ts";
+import { rawBullMQ } from "../bullmq/raw.ts";
 import { type Case } from "./cases.ts";
 import { Arrivals, PAYLOAD, pump } from "./service.ts";
 
@@ -49,45 +49,15 @@ interface MoleculerLike {
   emit(name: string, payload: unknown): Promise<void>;
 }
 
-/** BullMQ as its own benchmark has it: jobs added in bulk, one worker, over a Redis of its own without persistence. */
-async function bullmq(): Promise<number> {
-  await using redis = await startRedis();
-  const { Queue, Worker } = require("bullmq") as BullMq;
-  const connection = { host: "127.0.0.1", port: redis.port, maxRetriesPerRequest: null };
-  const queue = new Queue("bench", { connection });
-  const arrivals = new Arrivals();
-  const worker = new Worker("bench", async () => arrivals.arrived(), { connection, concurrency: 100 });
-  await worker.waitUntilReady();
-  const count = 20_000;
-  const startedAt = performance.now();
-  for (let sent = 0; sent < count; sent += 1000) {
-    await queue.addBulk(
-      Array.from({ length: 1000 }, () => ({ name: "job", data: PAYLOAD, opts: { removeOnComplete: true } })),
-    );
-  }
-  await arrivals.reached(count);
-  const rate = (count / (performance.now() - startedAt)) * 1000;
-  await worker.close();
-  await queue.close();
-  return rate;
-}
-
-interface BullMq {
-  readonly Queue: new (
-    name: string,
-    options: object,
-  ) => { addBulk(jobs: readonly object[]): Promise<unknown>; close(): Promise<void> };
-  readonly Worker: new (
-    name: string,
-    run: () => Promise<void>,
-    options: object,
-  ) => { waitUntilReady(): Promise<unknown>; close(): Promise<void> };
-}
-
 /** What Herald is set beside, doing the same work in the same run. */
 export const PEERS: readonly Case[] = [
   { name: "node:events EventEmitter", unit: "messages/s", against: HERALD, run: eventEmitter },
   { name: "emittery", unit: "messages/s", against: HERALD, run: emittery },
   { name: "Moleculer local emit", unit: "messages/s", against: HERALD, run: moleculer },
-  { name: "BullMQ addBulk and process (Redis)", unit: "messages/s", against: HERALD, run: bullmq },
+  {
+    name: "BullMQ addBulk and process (Redis)",
+    unit: "messages/s",
+    against: HERALD,
+    run: () => rawBullMQ({ appendonly: false }),
+  },
 ];

@@ -1,0 +1,152 @@
+import { KafkaBroker } from "../../src/brokers/kafka/broker.ts";
+import { createEnvelope } from "../../src/core/envelope.ts";
+import { startKafka } from "../../test/support/servers/kafka.ts";
+import type { Case } from "../memory/cases.ts";
+import { Arrivals, PAYLOAD, quantile, startService } from "../memory/service.ts";
+import { byHand } from "./raw.ts";
+
+const COUNT = 100_000;
+const WINDOW = 1000;
+/** Agents that subscribe together. */
+const TOGETHER = 2000;
+const BODY = Buffer.from(JSON.stringify(PAYLOAD));
+const RAW = "by hand: Producer of 1,000, Consumer, commit";
+
+/** Broker alone: batches published, received, acknowledged. */
+async function brokerAlone(): Promise<number> {
+  await using kafka = await startKafka();
+  const broker = new KafkaBroker({ url: kafka.url, partitions: 1 });
+  await broker.open();
+  const subscription = await broker.subscribe({ pattern: "bench", group: "g", prefetch: WINDOW });
+  const startedAt = performance.now();
+  const reading = (async () => {
+    for (let got = 0; got < COUNT;) {
+      const deliveries = await subscription.receive(500, 10_000);
+      for (const { envelope } of deliveries) JSON.parse(Buffer.from(envelope.body).toString("utf8"));
+      got += deliveries.length;
+      void subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
+    }
+  })();
+  for (let sent = 0; sent < COUNT; sent += WINDOW) {
+    const batch = Array.from({ length: WINDOW }, (_none, n) =>
+      createEnvelope({
+        id: `0190b8a0-0000-7000-8000-${String(sent + n).padStart(12, "0")}`,
+        channel: "bench",
+        source: "bench",
+        time: Date.now(),
+        body: BODY,
+      }),
+    );
+    await broker.publish(batch);
+  }
+  await reading;
+  const rate = (COUNT / (performance.now() - startedAt)) * 1000;
+  await broker.close();
+  return rate;
+}
+
+/** The whole path through MessagingService, at-least-once, retry and dead letters armed. */
+async function wholePath(): Promise<number> {
+  await using kafka = await startKafka();
+  await using service = await startService({ broker: new KafkaBroker({ url: kafka.url, partitions: 1 }) });
+  const arrivals = new Arrivals();
+  await service.subscribe("bench.messages", async () => arrivals.arrived(), { prefetch: 1000 });
+  const startedAt = performance.now();
+  // As the loop by hand does it: a thousand, their answers, the next thousand, however far the reader is.
+  for (let sent = 0; sent < COUNT; sent += WINDOW)
+    await Promise.all(Array.from({ length: WINDOW }, () => service.publish("bench.messages", PAYLOAD)));
+  await arrivals.reached(COUNT);
+  return (COUNT / (performance.now() - startedAt)) * 1000;
+}
+
+/** Calls at a steady rate a second. */
+async function steadily(
+  count: number,
+  perSecond: number,
+  call: (n: number) => Promise<unknown>,
+): Promise<void> {
+  const startedAt = performance.now();
+  const calls: Promise<unknown>[] = [];
+  while (calls.length < count) {
+    const due = Math.min(count, Math.floor(((performance.now() - startedAt) * perSecond) / 1000));
+    while (calls.length < due) calls.push(call(calls.length));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await Promise.all(calls);
+}
+
+/** Publish to handled at a steady rate, 95th percentile in milliseconds. */
+async function latency(perSecond: number): Promise<number> {
+  await using kafka = await startKafka();
+  await using service = await startService({ broker: new KafkaBroker({ url: kafka.url }) });
+  const samples: number[] = [];
+  await service.subscribe<{ at: number }>("bench.messages", async ({ payload }) => {
+    samples.push(performance.now() - payload.at);
+  });
+  const publish = () => service.publish("bench.messages", { ...PAYLOAD, at: performance.now() });
+  await steadily(perSecond * 5, perSecond, publish);
+  return quantile(samples.slice(perSecond), 0.95);
+}
+
+interface Crowd {
+  readonly p95Ms: number;
+  readonly kilobytes: number;
+}
+
+/** Agents of one process, each with a group and a subscription to its own inbox, at a thousand messages a second. */
+async function crowd(size: number): Promise<Crowd> {
+  // Kafka keeps what it knows of every group in memory.
+  await using kafka = await startKafka({ java: ["-Xmx1g"] });
+  const broker = new KafkaBroker({ url: kafka.url });
+  await broker.open();
+  const gc = (globalThis as { gc?: () => void }).gc ?? (() => undefined);
+  gc();
+  const before = process.memoryUsage().heapUsed;
+  const samples: number[] = [];
+  const publishedAt = new Map<string, number>();
+  let isOver = false;
+  const start = async (n: number): Promise<() => Promise<void>> => {
+    const spec = { pattern: `agent-${n}`, group: `agent-${n}`, prefetch: 10 };
+    const subscription = await broker.subscribe(spec);
+    return async () => {
+      while (!isOver) {
+        const deliveries = await subscription.receive(10, 30_000);
+        const now = performance.now();
+        for (const { envelope } of deliveries) samples.push(now - (publishedAt.get(envelope.id) ?? now));
+        await subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
+      }
+    };
+  };
+  const agents: (() => Promise<void>)[] = [];
+  for (let from = 0; from < size; from += TOGETHER) {
+    const count = Math.min(TOGETHER, size - from);
+    agents.push(...(await Promise.all(Array.from({ length: count }, (_none, n) => start(from + n)))));
+  }
+  const loops = agents.map((run) => run());
+  gc();
+  const kilobytes = (process.memoryUsage().heapUsed - before) / size / 1024;
+  await steadily(5000, 1000, (n) => {
+    const id = `m${n}`;
+    publishedAt.set(id, performance.now());
+    const channel = `agent-${(n * 7919) % size}`;
+    return broker.publish([createEnvelope({ id, channel, source: "bench", time: Date.now(), body: BODY })]);
+  });
+  while (samples.length < 5000) await new Promise((resolve) => setTimeout(resolve, 10));
+  isOver = true;
+  await broker.close();
+  await Promise.allSettled(loops);
+  return { p95Ms: quantile(samples.slice(1000), 0.95), kilobytes };
+}
+
+/** Herald over Kafka beside the same client used by hand, each on a Kafka of its own, one partition, acknowledged by all replicas. */
+export const KAFKA_CASES: readonly Case[] = [
+  { name: RAW, unit: "messages/s", run: () => byHand(COUNT) },
+  { name: "Kafka broker", unit: "messages/s", against: RAW, run: () => brokerAlone() },
+  { name: "MessagingService over Kafka", unit: "messages/s", against: RAW, run: () => wholePath() },
+  { name: "publish to handled at 1,000/s, p95", unit: "ms", run: () => latency(1000) },
+  { name: "publish to handled at 10,000/s, p95", unit: "ms", run: () => latency(10_000) },
+  { name: "1,000 agents at 1,000/s, p95", unit: "ms", run: async () => (await crowd(1000)).p95Ms },
+  { name: "1,000 agents, heap an agent", unit: "KB", run: async () => (await crowd(1000)).kilobytes },
+  { name: "100,000 agents at 1,000/s, p95", unit: "ms", run: async () => (await crowd(100_000)).p95Ms },
+  { name: "100,000 agents, heap an agent", unit: "KB", run: async () => (await crowd(100_000)).kilobytes },
+];
