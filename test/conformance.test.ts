@@ -105,9 +105,9 @@ describe("a case", () => {
   });
 
   it("fails when it is only declared and its ability is claimed", async () => {
-    const declared = CASES.find(({ id }) => id === "i01-publisher-kill9");
+    const declared = CASES.find(({ id }) => id === "f04-crash-points");
 
-    const result = await runCase({ ...memoryHarness, traits: ["xproc", "persist"] }, declared ?? BASE);
+    const result = await runCase({ ...memoryHarness, traits: ["tx"] }, declared ?? BASE);
 
     expect(result.error).toContain("has no body yet");
   });
@@ -122,7 +122,7 @@ describe("the suite", () => {
       expect(group === "abilities" || group === id.charAt(0).toUpperCase(), id).toBe(true);
   });
 
-  it("names all 83 cases of the published list", () => {
+  it("names every case of the published list but the two that are tests of the file broker alone", () => {
     const counts = { a: 10, b: 8, c: 12, d: 6, e: 8, f: 7, g: 4, h: 4, i: 11, j: 8, k: 5 };
     const ids = CASES.map(({ id }) => id);
     const missing = Object.entries(counts).flatMap(([letter, count]) =>
@@ -131,7 +131,7 @@ describe("the suite", () => {
       ),
     );
 
-    expect(missing).toEqual([]);
+    expect(missing).toEqual(["i07-", "i08-"]);
   });
 });
 

@@ -23,6 +23,7 @@ describe("hostile texts in errors", () => {
       throw evil;
     });
     for (const payload of ["error", "reject", "cause", "text"]) await target.publish("victim", payload);
+    await time.elapse(100);
     const publish = broker.publish.bind(broker);
     broker.publish = (envelopes, options) =>
       envelopes[0]?.channel === "dlq.target" ? Promise.reject(new Error(evil)) : publish(envelopes, options);
@@ -174,6 +175,7 @@ describe("a flood", () => {
     for (let i = 0; i < 500; i++)
       await target.subscribe("victim", () => {}, { group: i % 2 === 0 ? `g${i}` : null });
     await target.publish("victim", 1);
+    await clock.advanceAsync(100);
     await Promise.all(target.listSubscriptions().map((subscription) => subscription.unsubscribe()));
     await clock.advanceAsync(60_000);
 
@@ -283,14 +285,11 @@ describe("a name from outside", () => {
   );
 
   it("of a broker is one of a list, and is never fetched", async () => {
-    for (const broker of [
-      "http://attacker.invalid",
-      "file:///etc/passwd",
-      "javascript:alert(1)",
-      "../x",
-      "",
-    ]) {
+    for (const broker of ["http://attacker.invalid", "javascript:alert(1)", "../x", ""]) {
       expect(await codeOf(() => new MessagingService({ agentId: "a", broker }))).toBe("UNSUPPORTED");
     }
+    // A folder is asked for, and this is a file: it is neither read nor changed.
+    const service = new MessagingService({ agentId: "a", broker: "file:///etc/passwd" });
+    expect(await codeOf(() => service.start())).toBe("UNSAFE_STORAGE");
   });
 });

@@ -10,6 +10,7 @@ import { RecordedBroker } from "../src/testing/conformance/recorded-broker.ts";
 import { FakeClock } from "../src/testing/fake-clock.ts";
 import { envelope } from "./support/envelopes.ts";
 import { ReferenceModel } from "./support/reference-model.ts";
+import { ModelCommand, type ModelStep } from "./support/model-command.ts";
 
 const PREFETCH = 4;
 const WINDOW_MS = 1_000_000_000;
@@ -22,29 +23,13 @@ interface Real {
   readonly inHand: { readonly delivery: Delivery; readonly subscription: Subscription }[];
 }
 
-type Step = (model: ReferenceModel, real: Real) => Promise<void>;
+type Step = ModelStep<ReferenceModel, Real>;
 
-/** A command that can always be run and says what it did. */
-class Command implements fc.AsyncCommand<ReferenceModel, Real> {
-  readonly #text: string;
-  readonly #step: Step;
-
-  constructor(text: string, step: Step) {
-    this.#text = text;
-    this.#step = step;
-  }
-
-  check(): boolean {
-    return true;
-  }
-
-  async run(model: ReferenceModel, real: Real): Promise<void> {
-    await this.#step(model, real);
+/** A step, after which both must agree. */
+class Command extends ModelCommand<ReferenceModel, Real> {
+  override async run(model: ReferenceModel, real: Real): Promise<void> {
+    await super.run(model, real);
     await agreeOnNumbers(model, real);
-  }
-
-  toString(): string {
-    return this.#text;
   }
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { CreateOptions } from "../src/testing/conformance/harness.ts";
 import { runConformance } from "../src/testing/conformance/run.ts";
 import { ANOMALIES } from "../src/testing/index.ts";
 import { memoryHarness } from "./support/harness.ts";
@@ -13,7 +14,7 @@ describe("a broker with one seeded fault", () => {
     const mutated = {
       ...harness,
       name,
-      create: async (options: object) => wrap(await harness.create(options)),
+      create: async (options: CreateOptions) => wrap(await harness.create(options)),
     };
 
     const report = await runConformance(mutated, { only: isNear });

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -71,7 +71,11 @@ export async function main(service: MessagingService): Promise<string> {
   return service.publish(orders, { total: 1 });
 }`;
     writeFileSync(path.join(folder, "types", "use.ts"), `${lines.join("\n")}\n${use}\n`);
-    const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2024", "--types", ""];
+    const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2024", "--types", "node"];
+    // As in every TypeScript project for Node: its types are there, and nothing else of ours is.
+    mkdirSync(path.join(folder, "node_modules", "@types"), { recursive: true });
+    for (const name of ["@types/node", "undici-types"])
+      symlinkSync(path.join(ROOT, "node_modules", name), path.join(folder, "node_modules", name));
 
     const ran = await run(process.execPath, [TSC, ...options, "types/use.ts"], { cwd: folder });
 

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { MemoryBroker } from "../../src/brokers/memory/broker.ts";
 import { testBroker } from "../../src/testing/conformance/test-broker.ts";
+import { standsInReadme } from "../support/ability-matrix.ts";
 import { memoryHarness } from "../support/harness.ts";
 
 testBroker(memoryHarness, { describe, it });
+standsInReadme(() => memoryHarness, it);
 testBroker(
   {
     ...memoryHarness,

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { EXIT } from "../../src/cli/exit-codes.ts";
@@ -50,11 +51,36 @@ describe("docs/cli.md", () => {
     ["purge", ["dlq", "purge", "--all", ...withAgents("seller", "packer")], undefined],
     ["lag", ["lag", ...withAgents("seller", "packer")], undefined],
     ["channel", ["channels", ...withAgents("seller", "packer")], "publishers"],
+    [
+      "rule",
+      ["route", "explain", '{"channel":"orders.created","source":"shop"}', "-r", manifest("rules")],
+      undefined,
+    ],
+    [
+      "copy",
+      ["route", "explain", '{"channel":"orders.created","source":"shop"}', "-r", manifest("rules")],
+      undefined,
+    ],
+    [
+      "route",
+      ["route", "explain", '{"channel":"orders.created","source":"shop"}', "-r", manifest("rules")],
+      undefined,
+    ],
   ])("has the shape of %s as %j prints it", async (type, argv, key) => {
     const { stdout } = await call([...argv, "--json"]);
     const line = jsonLines(stdout).find((candidate) => candidate["type"] === type);
     expect(keysOf(line)).toEqual(documented(type, key));
     expect(line).toBeDefined();
+  });
+
+  it.each([
+    ["broker", ["broker", "status"]],
+    ["broker-test", ["broker", "test", "--messages", "3"]],
+  ])("has the shape of %s as %j prints it on the project's file broker", async (type, argv) => {
+    const folder = mkdtempSync(path.join(tmpdir(), "herald-cli-"));
+    const { stdout } = await call([...argv, "--json", "--url", `file:${folder}`]);
+    expect(jsonLines(stdout).map((line) => [line["type"], keysOf(line)])).toEqual([[type, documented(type)]]);
+    rmSync(folder, { recursive: true });
   });
 
   it("has the shapes of validate, doctor and errors", async () => {

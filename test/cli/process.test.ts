@@ -15,7 +15,7 @@ function shell(script: string, env: Readonly<Record<string, string>> = {}) {
   const command = script.replaceAll("herald", `"${process.execPath}" "${MAIN}"`);
   const { status, stdout, stderr } = spawnSync("bash", ["-c", `set -o pipefail; ${command}`], {
     encoding: "utf8",
-    env: { ...inherited, NODE_OPTIONS: "", ...env },
+    env: { ...inherited, HERALD_URL: "memory:", NODE_OPTIONS: "", ...env },
   });
   return { exit: status, stdout, stderr };
 }
@@ -24,7 +24,18 @@ describe("the process", () => {
   it("prints its help on stdout, as wide as COLUMNS says, and its version", async () => {
     const { exit, stdout, stderr } = await herald(["--help"], { env: { COLUMNS: "40" } });
     expect([exit, stderr]).toEqual([0, ""]);
-    for (const name of ["run", "validate", "publish", "tail", "request", "dlq", "lag", "channels", "doctor"])
+    for (const name of [
+      "run",
+      "validate",
+      "publish",
+      "tail",
+      "request",
+      "dlq",
+      "lag",
+      "channels",
+      "broker",
+      "doctor",
+    ])
       expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
     expect(stdout).toMatch(/Exit codes: 0 done/);
     expect(stdout.split("\n").filter((line) => line.length > 40)).toEqual([]);

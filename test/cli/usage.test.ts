@@ -30,7 +30,7 @@ describe("a wrong command line", () => {
       "herald run has no option '--zzzzzzzz'.",
       "herald run --help",
     ],
-    ["no manifest", ["publish", "a"], "herald publish needs --manifest.", "--manifest a.yaml b.yaml --"],
+    ["nobody to talk to", ["publish", "a"], "On 'memory:' is nobody to talk to.", "--manifest"],
     [
       "no channel",
       ["publish", "-m", "a.yaml", "orders.created", "{}"],

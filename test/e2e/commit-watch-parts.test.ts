@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import fc from "fast-check";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Commit, FileChange } from "../../examples/commit-watch/channels.ts";
 import { LIMITS } from "../../examples/commit-watch/history/commit-builder.ts";
 import { probeGit, readCommits } from "../../examples/commit-watch/history/git.ts";
@@ -10,7 +10,6 @@ import { lockFiles } from "../../examples/commit-watch/rules/lock-files.ts";
 import { changesOf } from "../../examples/commit-watch/rules/patch.ts";
 import type { Rule } from "../../examples/commit-watch/rules/rule.ts";
 import { secrets } from "../../examples/commit-watch/rules/secrets.ts";
-import { screenFor } from "../../examples/commit-watch/terminal/screen.ts";
 import { GitRepository } from "../support/git-repository.ts";
 
 const MAX_MESSAGE_BYTES = 1024 * 1024;
@@ -45,12 +44,6 @@ function commitOf(files: readonly FileChange[], more: Partial<Commit> = {}): Com
 }
 
 const check = (rule: Rule, ...files: readonly FileChange[]) => [...rule.check(commitOf(files))];
-
-function terminal(isTTY: boolean) {
-  const written: string[] = [];
-  const stream = { isTTY, columns: 20, rows: 5, write: (text: string) => written.push(text) };
-  return { written, screen: screenFor(stream as unknown as NodeJS.WriteStream) };
-}
 
 describe("reading a git history", () => {
   it("tells author, time, subject and parents, the oldest commit first", async () => {
@@ -335,50 +328,5 @@ describe("the rule for lock files", () => {
     expect(check(lockFiles, lock, file("app/package.json", ["{}"]))).toEqual([]);
     expect([...lockFiles.check(commitOf([lock], { parents: 2 }))]).toEqual([]);
     expect([...lockFiles.check(commitOf([lock], { filesOmitted: 1 }))]).toEqual([]);
-  });
-});
-
-describe("the live account", () => {
-  afterEach(() => void vi.useRealTimers());
-
-  it("draws over itself at most ten times a second, cut to the size of the terminal", () => {
-    vi.useFakeTimers({ toFake: ["performance"] });
-    const { written, screen } = terminal(true);
-    for (let ms = 0; ms < 1000; ms += 10) {
-      screen.show(
-        () => Array.from({ length: 9 }, (_, at) => `${at} ${"wide ".repeat(9)}`),
-        () => "",
-      );
-      vi.advanceTimersByTime(10);
-    }
-    expect(written).toHaveLength(10);
-    expect(written[1]?.startsWith("\u001b[4A\r\u001b[J")).toBe(true);
-    const lines = written[1]?.split("\u001b[J")[1]?.trimEnd().split("\n") ?? [];
-    expect(lines).toHaveLength(4);
-    for (const line of lines) expect(line.length).toBeLessThan(20);
-  });
-
-  it("keeps what is said, also what was said after the last drawing", () => {
-    const { written, screen } = terminal(true);
-    screen.show(
-      () => ["drawn"],
-      () => "",
-    );
-    screen.say("said");
-    screen.end();
-    expect(written.at(-1)).toBe("\u001b[1A\r\u001b[Jsaid\n");
-  });
-
-  it("prints a line a second elsewhere, and none twice in a row", () => {
-    vi.useFakeTimers({ toFake: ["performance"] });
-    const { written, screen } = terminal(false);
-    for (const brief of ["one", "one", "one", "two", "two"]) {
-      vi.advanceTimersByTime(600);
-      screen.show(
-        () => ["never"],
-        () => brief,
-      );
-    }
-    expect(written).toEqual(["one\n", "two\n"]);
   });
 });

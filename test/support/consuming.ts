@@ -4,10 +4,14 @@ import type { Subscription } from "../../src/core/broker.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Delivery, Settlement } from "../../src/core/delivery.ts";
 import type { EnvelopeInit } from "../../src/core/envelope.ts";
+import { Codecs, PLAIN } from "../../src/codec/codecs.ts";
+import { HeraldError } from "../../src/core/errors.ts";
 import { DEFAULT_LIMITS } from "../../src/core/limits.ts";
 import { silentLogger } from "../../src/core/logger.ts";
 import type { Handler } from "../../src/core/middleware.ts";
 import { Consumer, type ConsumerOptions } from "../../src/delivery/consumer.ts";
+import { Ledger } from "../../src/delivery/ledger.ts";
+import { MemoryStores } from "../../src/stores/memory-stores.ts";
 import { retryPolicy } from "../../src/delivery/retry.ts";
 import { Settler, type SettleOptions } from "../../src/delivery/settle.ts";
 import type { Handling } from "../../src/delivery/stages.ts";
@@ -104,7 +108,7 @@ export class ScriptedSubscription implements Subscription {
 export function handlingOf(handler: Handler, clock: Clock, more: Partial<Handling> = {}): Handling {
   return {
     clock,
-    limits: DEFAULT_LIMITS,
+    codecs: new Codecs(PLAIN, DEFAULT_LIMITS),
     group: "g",
     scope: "g",
     counters: () => ({ delivered: 0 }),
@@ -112,8 +116,23 @@ export function handlingOf(handler: Handler, clock: Clock, more: Partial<Handlin
     filter: undefined,
     validate: undefined,
     manual: false,
+    maxAttempts: Infinity,
     inbox: undefined,
+    ledger: () => {
+      throw new HeraldError("UNSUPPORTED", "This bench has no ledger.");
+    },
+    begin: () => {
+      throw new HeraldError("UNSUPPORTED", "This bench has no transactions.");
+    },
+    commit: () => Promise.resolve(),
     publishAll: () => Promise.resolve(),
+    spending: {
+      agentId: "a",
+      now: () => clock.now(),
+      ledger: () => new Ledger(new MemoryStores().values, clock),
+      counted: new Set(),
+    },
+    stops: undefined,
     ...more,
   };
 }
@@ -174,7 +193,7 @@ export function bench(handler: Handler, options: BenchOptions = {}): Bench {
 
 /** What one of Herald's events tells from now to the end of the test. */
 export function eventsOf<T>(
-  name: "published" | "settled" | "dead-lettered" | "handler-error" | "fault",
+  name: "published" | "settled" | "dead-lettered" | "handler-error" | "fault" | "circuit-changed",
 ): T[] {
   const heard: T[] = [];
   const listener = (event: unknown): void => void heard.push(event as T);

@@ -17,10 +17,10 @@ export class GitRepository implements Disposable {
     return this.#run(args, "");
   }
 
-  /** Makes many small commits on the main branch at once. */
-  fill(count: number): void {
+  /** Makes many small commits on the main branch at once; each writes one line, in one of fifty files. */
+  fill(count: number, lineOf = (at: number): string => `line ${at}`): void {
     const commits = Array.from({ length: count }, (_, at) => {
-      const text = `line ${at}\n`;
+      const text = `${lineOf(at)}\n`;
       const head = `commit refs/heads/main\ncommitter Ada <ada@harbour.example> ${1_700_000_000 + at} +0000\ndata 1\nx\n`;
       return `${head}M 100644 inline file-${at % 50}.txt\ndata ${text.length}\n${text}\n`;
     });

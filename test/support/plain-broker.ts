@@ -1,113 +1,16 @@
-import type {
-  Ability,
-  Broker,
-  BrokerPublishOptions,
-  BrokerReport,
-  Capabilities,
-  PublishResult,
-  Subscription,
-  SubscriptionSpec,
-} from "../../src/core/broker.ts";
-import type { Settlement } from "../../src/core/delivery.ts";
-import { DEFAULT_PRIORITY } from "../../src/core/priority.ts";
-import type { Envelope } from "../../src/core/envelope.ts";
-import { HeraldError } from "../../src/core/errors.ts";
-import { isWildcard } from "../../src/core/pattern.ts";
-import { SubscriptionWrapper } from "../../src/testing/broker-wrapper.ts";
+import type { Ability, Broker, BrokerAdmin, Capabilities } from "../../src/core/broker.ts";
+import { LessBroker } from "./less-broker.ts";
 
-/** A broker with abilities taken away: asking for one of them is refused as the contract says. It has no admin. */
-export class PlainBroker implements Broker {
-  readonly name = "plain";
-  readonly #inner: Broker;
-  readonly #off: ReadonlySet<Ability>;
+/** A broker with abilities taken away, and with them order and everything that looks after channels. */
+export class PlainBroker extends LessBroker {
+  override readonly name: string = "plain";
 
   constructor(inner: Broker, off: readonly Ability[]) {
-    this.#inner = inner;
-    this.#off = new Set(off);
+    super(inner, off);
+    delete (this as { admin?: BrokerAdmin }).admin;
   }
 
-  async open(signal?: AbortSignal): Promise<Capabilities> {
-    const capabilities = await this.#inner.open(signal);
-    const off = Object.fromEntries([...this.#off].map((ability) => [ability, false]));
-    return { ...capabilities, ...off, ordering: "none" };
+  protected override adapt(capabilities: Capabilities): Capabilities {
+    return { ...super.adapt(capabilities), ordering: "none" };
   }
-
-  publish(envelopes: readonly Envelope[], options?: BrokerPublishOptions): Promise<readonly PublishResult[]> {
-    if (options?.dedupe === true) this.#refuse("dedupe");
-    const wanted = envelopes.map((envelope) => this.#wanted(envelope));
-    const passing = envelopes.filter((_envelope, at) => wanted[at] === undefined);
-    return this.#inner.publish(passing, options).then((stored) => {
-      const results = stored.values();
-      return wanted.map(
-        (error) =>
-          (error === undefined ? results.next().value : undefined) ?? {
-            ok: false,
-            error: error ?? unsupported("publish"),
-          },
-      );
-    });
-  }
-
-  async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
-    if (spec.group === null) this.#refuse("broadcast");
-    else this.#refuse("groups");
-    if (isWildcard(spec.pattern)) this.#refuse("wildcard");
-    const { from = "new" } = spec;
-    if (from === "earliest" || (typeof from === "object" && "position" in from))
-      this.#refuse("replayByPosition");
-    if (typeof from === "object" && "time" in from) this.#refuse("replayByTime");
-    const isCounting = this.#off.has("exactAttempts");
-    const refuseDelay = () => this.#refuse("nackDelay");
-    return new PlainSubscription(await this.#inner.subscribe(spec), isCounting, refuseDelay);
-  }
-
-  async inspect(query?: { readonly channels?: readonly string[] }): Promise<BrokerReport> {
-    const report = await this.#inner.inspect(query);
-    if (!this.#off.has("lag")) return report;
-    const channels = report.channels.map(({ groups, ...channel }) => ({
-      ...channel,
-      groups: groups.map((group) => ({ ...group, lag: null })),
-    }));
-    return { ...report, channels };
-  }
-
-  close(): Promise<void> {
-    return this.#inner.close();
-  }
-
-  #refuse(ability: Ability): void {
-    if (this.#off.has(ability)) throw unsupported(ability);
-  }
-
-  #wanted({ priority, deliverAt }: Envelope): HeraldError | undefined {
-    if (priority !== DEFAULT_PRIORITY && this.#off.has("priority")) return unsupported("priority");
-    return deliverAt !== undefined && this.#off.has("delay") ? unsupported("delay") : undefined;
-  }
-}
-
-class PlainSubscription extends SubscriptionWrapper {
-  readonly #isCounting: boolean;
-  readonly #refuseDelay: () => void;
-
-  constructor(inner: Subscription, isCounting: boolean, refuseDelay: () => void) {
-    super(inner);
-    this.#isCounting = isCounting;
-    this.#refuseDelay = refuseDelay;
-  }
-
-  override async settle(settlements: readonly Settlement[]): Promise<void> {
-    for (const settlement of settlements) {
-      if ((settlement.kind === "nack" || settlement.kind === "release") && settlement.delayMs > 0)
-        this.#refuseDelay();
-    }
-    const counted = settlements.map((settlement): Settlement => {
-      if (settlement.kind !== "release" || !this.#isCounting) return settlement;
-      return { kind: "nack", delivery: settlement.delivery, delayMs: settlement.delayMs };
-    });
-    await this.inner.settle(counted);
-  }
-}
-
-function unsupported(what: string): HeraldError {
-  return new HeraldError("UNSUPPORTED", `The plain broker cannot do '${what}': use one that can.`);
 }

@@ -50,6 +50,7 @@ export async function call(
   argv: readonly string[],
   { stdin = "", columns }: CallOptions = {},
 ): Promise<Called> {
+  process.env["HERALD_URL"] ??= "memory:";
   const [stdout, stderr] = [new Captured(columns), new Captured(columns)];
   const streams = {
     stdin: Readable.from([Buffer.from(stdin)]),

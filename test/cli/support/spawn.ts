@@ -8,6 +8,7 @@ const MAIN = path.resolve(import.meta.dirname, "../../../src/cli/main.ts");
 export interface SpawnOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
 }
 
 /** The command line as a process of its own, on pipes. */
@@ -17,7 +18,7 @@ export class Herald {
   #stdout = "";
   #stderr = "";
 
-  constructor(argv: readonly string[], { stdin, env = {} }: SpawnOptions = {}) {
+  constructor(argv: readonly string[], { stdin, cwd, env = {} }: SpawnOptions = {}) {
     // What the shell of a test run says of colours and width is not what is tested.
     const {
       NO_COLOR: _no,
@@ -28,7 +29,9 @@ export class Herald {
     } = process.env;
     this.process = spawn(process.execPath, [MAIN, ...argv], {
       stdio: ["pipe", "pipe", "pipe"],
-      env: { ...inherited, ...env },
+      ...(cwd === undefined ? {} : { cwd }),
+      // Agents of one test are nobody else's.
+      env: { ...inherited, HERALD_URL: "memory:", ...env },
     });
     this.process.stdout.on("data", (chunk: Buffer) => (this.#stdout += chunk.toString()));
     this.process.stderr.on("data", (chunk: Buffer) => (this.#stderr += chunk.toString()));

@@ -9,7 +9,7 @@ import type {
 } from "../../../src/core/broker.ts";
 import type { Delivery, Settlement } from "../../../src/core/delivery.ts";
 import type { Envelope } from "../../../src/core/envelope.ts";
-import { BrokerWrapper, SubscriptionWrapper } from "../../../src/testing/broker-wrapper.ts";
+import { BrokerWrapper, SubscriptionWrapper } from "../../../src/core/broker-wrapper.ts";
 
 /** One seeded fault: a broker that is right but for this. */
 export interface Mutant {

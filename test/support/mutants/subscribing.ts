@@ -1,5 +1,5 @@
 import type { Broker, SubscriptionSpec } from "../../../src/core/broker.ts";
-import { BrokerWrapper } from "../../../src/testing/broker-wrapper.ts";
+import { BrokerWrapper } from "../../../src/core/broker-wrapper.ts";
 import { twist, type Mutant } from "./mutant.ts";
 
 /** Faults in who gets what, and in what is said about it. */

@@ -1,0 +1,291 @@
+import { connect, type ChannelModel } from "amqplib";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { RabbitBroker } from "../../src/brokers/rabbitmq/broker.ts";
+import type { Delivery } from "../../src/core/delivery.ts";
+import { newPlace } from "../../src/testing/conformance/context.ts";
+import { FaultProxy } from "../../src/testing/fault-proxy.ts";
+import { envelope } from "../support/envelopes.ts";
+import { RabbitBench } from "../support/rabbitmq.ts";
+import { ack, idsOf, take, until } from "../support/redis.ts";
+import { freePorts } from "../support/servers/server-process.ts";
+import { whenStarted } from "../support/servers/when.ts";
+
+const STARTS_WITHIN_MS = 60_000;
+const spec = { pattern: "c", group: "g", prefetch: 100 };
+const now = (init: Parameters<typeof envelope>[0] = {}) =>
+  envelope({ time: Date.now(), channel: "c", ...init });
+const publish = async (broker: RabbitBroker, ...ids: readonly string[]) => {
+  const results = await broker.publish(ids.map((id) => now({ id })));
+  expect(results.filter(({ ok }) => !ok)).toEqual([]);
+};
+
+whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
+  const bench = new RabbitBench();
+  beforeAll(() => bench.start(), STARTS_WITHIN_MS);
+  afterAll(() => bench.stop());
+  afterEach(() => bench.cleanUp());
+
+  describe("when the server goes and comes back", () => {
+    it("goes on after a kill, with everything that was acknowledged", { timeout: 120_000 }, async () => {
+      const { server } = bench;
+      const broker = await bench.opened({ url: server.url });
+      const subscription = await broker.subscribe(spec);
+      await publish(broker, "m0", "m1", "m2");
+      const waiting = (await broker.subscribe({ ...spec, pattern: "later" })).receive(1, 40_000);
+
+      await server.settled();
+      await server.kill();
+      await until(async () => (await broker.inspect()).state === "down");
+      await server.start();
+
+      await until(() => broker.isConnected, 10_000);
+      expect(idsOf(await take(subscription, 3)).toSorted()).toEqual(["m0", "m1", "m2"]);
+      await until(async () => (await broker.publish([now({ id: "x", channel: "later" })]))[0]?.ok, 10_000);
+      expect(idsOf(await waiting)).toEqual(["x"]);
+    });
+
+    it(
+      "refuses a publish while there is no server, or stores it: it never hangs and never loses",
+      { timeout: 120_000 },
+      async () => {
+        const { server } = bench;
+        const broker = await bench.opened({ url: server.url });
+        const subscription = await broker.subscribe(spec);
+        await server.settled();
+        const stored: string[] = [];
+        const codes = new Set<string>();
+        const writing = { isOver: false, n: 0 };
+        const write = async () => {
+          while (!writing.isOver) {
+            const id = `m${writing.n++}`;
+            const [result] = await broker.publish([now({ id })]);
+            if (result?.ok === true) stored.push(id);
+            else {
+              codes.add(result?.error.code ?? "");
+              // A server that starts needs the processor too.
+              await new Promise((resolve) => setTimeout(resolve, 5));
+            }
+          }
+        };
+        const written = write();
+        await until(() => stored.length > 50);
+        await server.kill();
+        await until(() => codes.has("NOT_CONNECTED"));
+        const before = stored.length;
+        await server.start();
+        await until(() => stored.length > before + 10, 20_000);
+        writing.isOver = true;
+        await written;
+
+        // One that was under way may be stored or not, and that is what its code says.
+        expect([...codes].filter((code) => !["NOT_CONNECTED", "PUBLISH_UNKNOWN"].includes(code))).toEqual([]);
+        const got = new Set<string>();
+        await until(async () => {
+          const deliveries = await subscription.receive(1000, 200);
+          for (const id of idsOf(deliveries)) got.add(id);
+          await ack(subscription, deliveries);
+          return stored.every((id) => got.has(id));
+        }, 20_000);
+      },
+    );
+
+    it("counts an attempt that the killed server has forgotten", { timeout: 120_000 }, async () => {
+      const { server } = bench;
+      const namespace = newPlace();
+      const broker = await bench.opened({ url: server.url, namespace });
+      const other = await bench.opened({ url: server.url, namespace, connectTimeoutMs: 4999 });
+      const subscription = await broker.subscribe(spec);
+      const beside = await other.subscribe(spec);
+      await publish(broker, "m");
+      const [first] = await take(subscription, 1);
+      expect(first?.attempt).toBe(1);
+      await server.settled();
+      await server.kill();
+      await server.start();
+
+      const again = await Promise.race([beside.receive(1, 20_000), subscription.receive(1, 20_000)]);
+      expect(again[0]).toMatchObject({ attempt: 2, envelope: { id: "m" } });
+    });
+
+    it("makes a queue again that somebody has deleted under its consumer", async () => {
+      const namespace = newPlace();
+      const broker = await bench.opened({ namespace });
+      const subscription = await broker.subscribe(spec);
+      await publish(broker, "before");
+      await ack(subscription, await take(subscription, 1));
+      const waiting = subscription.receive(1, 20_000);
+      const channel = await (await raw(bench, bench.server.url)).createChannel();
+      await channel.deleteQueue(`${namespace}/g/c`);
+
+      await until(async () => {
+        const [result] = await broker.publish([now({ id: "after" })]);
+        return result?.ok === true && result.matched !== 0;
+      });
+      expect(idsOf(await waiting)).toEqual(["after"]);
+    });
+  });
+
+  describe("when members come and go", () => {
+    it("counts nothing as an attempt that was on its way to a member that left", async () => {
+      const namespace = newPlace();
+      const broker = await bench.opened({ namespace });
+      const other = await bench.opened({ namespace, connectTimeoutMs: 4999 });
+      const stays = await other.subscribe(spec);
+      let sent = 0;
+      const more = () => publish(other, ...Array.from({ length: 200 }, () => `m${sent++}`));
+      const got: Delivery[] = [];
+      for (let round = 0; round < 8; round++) {
+        const leaves = await broker.subscribe({ ...spec, prefetch: 1000 });
+        const coming = leaves.receive(50, 10_000);
+        await more();
+        const taken = await coming;
+        got.push(...taken);
+        await Promise.all([more(), ack(leaves, taken), leaves.close()]);
+      }
+      while (got.length < sent) {
+        const taken = await stays.receive(100, 10_000);
+        if (taken.length === 0) break;
+        got.push(...taken);
+        await ack(stays, taken);
+      }
+      expect(new Set(idsOf(got)).size).toBe(sent);
+      expect(got.filter(({ attempt }) => attempt !== 1).map(({ envelope: { id } }) => id)).toEqual([]);
+    });
+  });
+
+  describe("on a bad way to the server", () => {
+    it("notices a link that is half open, and is back when another stands", { timeout: 30_000 }, async () => {
+      await using proxy = await FaultProxy.before(bench.server);
+      const { host, port } = proxy.address;
+      const broker = await bench.opened({ url: `amqp://guest:guest@${host}:${port}` });
+      const subscription = await broker.subscribe(spec);
+      proxy.set({ frozen: "both" });
+
+      const [unknown] = await broker.publish([now({ id: "frozen" })]);
+      expect(unknown).toMatchObject({ ok: false, error: { code: "PUBLISH_UNKNOWN" } });
+      await until(() => !broker.isConnected);
+      proxy.reset();
+      proxy.set({});
+
+      await until(async () => (await broker.publish([now({ id: "back" })]))[0]?.ok, 10_000);
+      const got: string[] = [];
+      await until(async () => {
+        got.push(...idsOf(await subscription.receive(10, 200)));
+        return got.includes("back");
+      }, 10_000);
+    });
+
+    it("never hangs a publish on a server that is held", { timeout: 120_000 }, async () => {
+      const { server } = bench;
+      const broker = await bench.opened({ url: server.url });
+      await server.pause();
+      const [held] = await broker.publish([now({ id: "held" })]);
+      expect(held).toMatchObject({ ok: false, error: { code: "PUBLISH_UNKNOWN" } });
+      await server.resume();
+      await until(async () => (await broker.publish([now({ id: "after" })]))[0]?.ok, 10_000);
+    });
+
+    it("pushes back on publishers that the server blocks", { timeout: 120_000 }, async () => {
+      const server = await bench.own({ config: { "disk_free_limit.absolute": "1000TB" } });
+      const broker = await bench.opened({ url: server.url });
+      const [first] = await broker.publish([now({ id: "unknown" })]);
+      expect(first).toMatchObject({ ok: false, error: { code: "PUBLISH_UNKNOWN" } });
+      const [second] = await broker.publish([now({ id: "never" })]);
+      expect(second).toMatchObject({ ok: false, error: { code: "OVERLOADED" } });
+      expect((await broker.inspect()).state).toBe("degraded");
+      expect(broker.isConnected).toBe(true);
+    });
+
+    it(
+      "lets publishers wait while the server blocks them, and go on when it does",
+      { timeout: 120_000 },
+      async () => {
+        const { server } = bench;
+        const broker = await bench.opened({ url: server.url, commandTimeoutMs: 20_000 });
+        const subscription = await broker.subscribe(spec);
+        await publish(broker, "before");
+        await server.evaluate('rabbit_disk_monitor:set_disk_free_limit("1000TB")');
+        const first = publish(broker, "m0");
+        await until(async () => (await broker.inspect()).state === "degraded");
+        const second = publish(broker, "m1");
+
+        // Consumers have a connection of their own, and it is not blocked.
+        await ack(subscription, await take(subscription, 1));
+        await server.evaluate('rabbit_disk_monitor:set_disk_free_limit("50MB")');
+        await Promise.all([first, second]);
+        expect(idsOf(await take(subscription, 2)).toSorted()).toEqual(["m0", "m1"]);
+        expect((await broker.inspect()).state).toBe("up");
+      },
+    );
+  });
+
+  describe("errors of opening", () => {
+    it("names what is wrong with the way to the server", { timeout: 30_000 }, async () => {
+      const { host, port } = bench.server.address;
+      const [free] = await freePorts(1);
+      const codeOf = (url: string) =>
+        bench
+          .made({ url })
+          .open()
+          .then(
+            () => "opened",
+            (error: { code: string }) => error.code,
+          );
+      expect(() => bench.made({ url: "http://localhost" })).toThrow(
+        expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+      );
+      expect(await codeOf(`amqp://127.0.0.1:${free}`)).toBe("NOT_CONNECTED");
+      expect(await codeOf(`amqp://guest:wrong@${host}:${port}`)).toBe("UNAUTHENTICATED");
+      expect(await codeOf(`amqp://guest:guest@${host}:${port}/nowhere`)).toBe("FORBIDDEN");
+      expect(await codeOf(`amqps://guest:guest@${host}:${port}`)).toBe("NOT_CONNECTED");
+    });
+  });
+
+  describe("for programs without Herald", () => {
+    it("is an exchange and a queue: they read and write messages with the client alone", async () => {
+      const namespace = newPlace();
+      const broker = await bench.opened({ namespace });
+      const subscription = await broker.subscribe({ ...spec, pattern: "orders.*" });
+      const model = await raw(bench, bench.server.url);
+      const channel = await model.createConfirmChannel();
+      const { queue } = await channel.assertQueue("", { exclusive: true });
+      await channel.bindQueue(queue, namespace, "orders.#");
+      await broker.publish([
+        now({ id: "m", channel: "orders.created", body: Buffer.from('{"n":1}'), headers: { h: "1" } }),
+      ]);
+
+      let read = await channel.get(queue);
+      await until(async () => read !== false || (read = await channel.get(queue)) !== false);
+      expect(read !== false && [read.content.toString(), read.properties.messageId]).toEqual([
+        '{"n":1}',
+        "m",
+      ]);
+      expect(read !== false && read.properties.headers).toMatchObject({ h: "1", cloudEvents_id: "m" });
+      await ack(subscription, await take(subscription, 1));
+
+      channel.publish(namespace, "orders.paid", Buffer.from("{}"), {
+        messageId: "theirs",
+        headers: { n: 7 },
+      });
+      await channel.waitForConfirms();
+      const [theirs] = await take(subscription, 1);
+      expect(theirs?.envelope).toMatchObject({
+        id: "theirs",
+        channel: "orders.paid",
+        source: "external",
+        headers: { n: "7" },
+      });
+    });
+
+    it("says when nobody is bound for a message", async () => {
+      const broker = await bench.opened();
+      expect(await broker.publish([now({ channel: "nobody" })])).toMatchObject([{ ok: true, matched: 0 }]);
+    });
+  });
+});
+
+async function raw(bench: RabbitBench, url: string): Promise<ChannelModel> {
+  const model = await connect(url);
+  bench.after(() => model.close());
+  return model;
+}

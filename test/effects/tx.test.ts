@@ -1,0 +1,358 @@
+import { rmSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { FileBroker } from "../../src/brokers/file/broker.ts";
+import { MemoryBroker } from "../../src/brokers/memory/broker.ts";
+import { RedisBroker } from "../../src/brokers/redis/broker.ts";
+import type { HandlerContext } from "../../src/core/middleware.ts";
+import { EventStore } from "../../src/patterns/events/event-store.ts";
+import { MessagingService } from "../../src/service/service.ts";
+import type { MessagingServiceOptions } from "../../src/service/options.ts";
+import { MemoryInbox } from "../../src/stores/memory-inbox.ts";
+import { newPlace } from "../../src/testing/conformance/context.ts";
+import { envelope } from "../support/envelopes.ts";
+import { scratchFolder } from "../support/file-store.ts";
+import { take } from "../support/redis.ts";
+import { startRedisCluster } from "../support/servers/redis-cluster.ts";
+import { startRedis, type TestServer } from "../support/servers/redis.ts";
+
+const ending: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ending.splice(0).toReversed()) await end();
+});
+
+function folder(): string {
+  const made = scratchFolder("tx");
+  ending.push(() => rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startRedis();
+}, 60_000);
+afterAll(() => server.stop());
+
+const BROKERS: Record<string, () => FileBroker | RedisBroker> = {
+  file: () => new FileBroker({ directory: folder() }),
+  redis: () => new RedisBroker({ url: server.url, namespace: newPlace(), ephemeral: ["live.#"] }),
+};
+const once = { guarantee: "exactly-once" } as const;
+
+async function agent(more: Partial<MessagingServiceOptions> = {}): Promise<MessagingService> {
+  const broker = new FileBroker({ directory: folder() });
+  const retry = { backoff: { initialDelayMs: 1 } };
+  const service = new MessagingService({ agentId: "bank", broker, retry, ...more });
+  ending.push(() => service.stop());
+  await service.start();
+  return service;
+}
+
+async function add({ tx }: HandlerContext, amount: number): Promise<number> {
+  const sum = Number((await tx.values.get("balances", "ada"))?.value ?? 0) + amount;
+  await tx.values.put("balances", "ada", String(sum));
+  return sum;
+}
+
+async function idle(service: MessagingService, channel: string): Promise<void> {
+  await expect
+    .poll(() => service.getConsumerLag({ channel, group: "bank" }), { interval: 5 })
+    .toMatchObject([{ lag: 0 }]);
+}
+
+describe.each(Object.keys(BROKERS))("what a handler writes through context.tx on %s", (name) => {
+  const broker = BROKERS[name] as () => FileBroker | RedisBroker;
+
+  it("takes place with what it publishes and its acknowledgement, and not at all while it fails", async () => {
+    const bank = await agent({ broker: broker() });
+    const stores = bank.createStores();
+    const booked: unknown[] = [];
+    const seen: unknown[] = [];
+    let runs = 0;
+    await bank.subscribe("booked", ({ payload }) => void booked.push(payload));
+    await bank.subscribe<number>(
+      "payments",
+      async ({ payload }, context) => {
+        runs++;
+        const sum = await add(context, payload);
+        await new EventStore(context.tx).append("ledger", { type: "Paid", data: { sum } });
+        await bank.publish("booked", sum);
+        seen.push([await stores.values.get("balances", "ada"), await stores.events.head("ledger")]);
+        if (runs < 3) throw new Error("not yet");
+      },
+      once,
+    );
+    await bank.publish("payments", 10);
+    await idle(bank, "payments");
+
+    expect(runs).toBe(3);
+    // Nobody sees anything of it before.
+    expect(seen).toEqual(Array.from({ length: 3 }, () => [undefined, { version: 0, hash: "" }]));
+    expect((await stores.values.get("balances", "ada"))?.value).toBe("10");
+    expect(await new EventStore(stores).verify("ledger")).toMatchObject({ ok: true });
+    expect(await stores.events.head("ledger")).toMatchObject({ version: 1 });
+    await expect.poll(() => booked).toEqual([10]);
+    expect(bank.getMetrics()).toMatchObject({ published: 2, handled: 2, failed: 2, deadLettered: 0 });
+  });
+
+  it("is written by one of those who change it at the same time; the others run again and no attempt is counted", async () => {
+    const bank = await agent({ broker: broker(), retry: { maxAttempts: 1 } });
+    const attempts = new Set<number>();
+    await bank.subscribe<number>(
+      "payments",
+      async ({ payload }, context) => {
+        attempts.add(context.attempt);
+        await add(context, payload);
+      },
+      once,
+    );
+    await bank.publishBatch(Array.from({ length: 30 }, () => ({ channel: "payments", payload: 1 })));
+    await idle(bank, "payments");
+
+    expect((await bank.createStores().values.get("balances", "ada"))?.value).toBe("30");
+    expect(attempts).toEqual(new Set([1]));
+    expect(bank.getMetrics()).toMatchObject({ handled: 30, failed: 0, deadLettered: 0 });
+    expect(bank.getMetrics().snoozed).toBeGreaterThan(0);
+  });
+
+  it("takes place once for an id that is published twice, also with a partition key", async () => {
+    const bank = await agent({ broker: broker() });
+    await bank.subscribe<number>("payments", ({ payload }, context) => add(context, payload), once);
+    for (const id of ["a", "b", "a"])
+      await bank.publish("payments", 1, { id, partitionKey: "ada", dedupe: false });
+    await idle(bank, "payments");
+
+    expect((await bank.createStores().values.get("balances", "ada"))?.value).toBe("2");
+    expect(bank.getMetrics()).toMatchObject({ handled: 2, duplicates: 1 });
+  });
+
+  it("is there when whoever asked gets the answer, and an answer that nobody waits for makes no channel", async () => {
+    const bank = await agent({ broker: broker() });
+    await bank.subscribe<number>("payments", async ({ payload }, context) => add(context, payload), once);
+
+    expect(await bank.request("payments", 3)).toBe(3);
+    expect((await bank.createStores().values.get("balances", "ada"))?.value).toBe("3");
+    await bank.publish("payments", 1, { replyTo: "reply.gone", correlationId: "x" });
+    await idle(bank, "payments");
+    const names = (await bank.listChannels()).map(({ channel }) => channel);
+    if (name === "file") expect(names).not.toContain("reply.gone");
+  });
+
+  it("is forgotten when a value is deleted in it", async () => {
+    const bank = await agent({ broker: broker() });
+    const { values } = bank.createStores();
+    await values.put("balances", "ada", "5");
+    await bank.subscribe("close", (_message, { tx }) => tx.values.delete("balances", "ada"), once);
+    await bank.publish("close", null);
+    await idle(bank, "close");
+
+    expect(await values.get("balances", "ada")).toBeUndefined();
+  });
+});
+
+describe("a commit on file", () => {
+  const nothing = { reads: [], values: [], appends: [] };
+
+  it("is refused for a delivery that another has, or that was settled, and writes nothing", async () => {
+    const directory = folder();
+    const broker = new FileBroker({ directory });
+    ending.push(() => broker.close());
+    await broker.open();
+    const spec = { pattern: "c", group: "g", prefetch: 10 };
+    const subscription = await broker.subscribe(spec);
+    const other = await broker.subscribe(spec);
+    await broker.publish([envelope({ id: "one" }), envelope({ id: "two", key: "k" })]);
+    const deliveries = await take(subscription, 2);
+    const write = { space: "s", key: "k", value: "1", token: "t" };
+    const writes = { ...nothing, values: [write] };
+    for (const delivery of deliveries) {
+      const inbox = { scope: "g", id: delivery.envelope.id };
+      const commit = { delivery, inbox, envelopes: [], writes };
+      await expect(other.commit?.(commit)).rejects.toMatchObject({ code: "CONFLICT" });
+      await subscription.settle([{ kind: "nack", delivery, delayMs: 0 }]);
+      await expect(subscription.commit?.(commit)).rejects.toMatchObject({ code: "CONFLICT" });
+    }
+    const { values } = broker.createStores();
+    expect(await values.get("s", "k")).toBeUndefined();
+
+    const [again, ...rest] = await take(subscription, 2);
+    const delivery = again as NonNullable<typeof again>;
+    // What its broker has taken away in the thread, it cannot have here either.
+    await broker.admin.dropGroup?.("c", "g");
+    const commit = { delivery, inbox: { scope: "g", id: "x" }, envelopes: [], writes };
+    await expect(subscription.commit?.(commit)).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(rest).toHaveLength(1);
+    expect(await values.get("s", "k")).toBeUndefined();
+    await broker.close();
+    await expect(subscription.commit?.(commit)).rejects.toMatchObject({ code: "CLOSED" });
+  });
+
+  it("behind a stream or a value that has changed since, or with too many channels, writes nothing", async () => {
+    const broker = new FileBroker({ directory: folder(), maxChannels: 2 });
+    ending.push(() => broker.close());
+    await broker.open();
+    const { values, events } = broker.createStores();
+    const subscription = await broker.subscribe({ pattern: "c", group: "g", prefetch: 10 });
+    await broker.publish([envelope({ id: "one", channel: "c" })]);
+    const [delivery] = await take(subscription, 1);
+    const of = delivery as NonNullable<typeof delivery>;
+    await values.put("s", "read", "1");
+    await events.append("stream", 0, [{ body: "{}", hash: "h" }]);
+    const written = { space: "s", key: "written", value: "1", token: "t" };
+    const base = { delivery: of, inbox: { scope: "g", id: "one" }, envelopes: [envelope({ channel: "d" })] };
+    const refused = [
+      {
+        ...base,
+        writes: { ...nothing, values: [written], reads: [{ space: "s", key: "read", token: null }] },
+      },
+      {
+        ...base,
+        writes: { ...nothing, values: [written], appends: [{ stream: "stream", version: 0, events: [] }] },
+      },
+      {
+        ...base,
+        envelopes: [envelope({ channel: "d" }), envelope({ channel: "e" })],
+        writes: { ...nothing, values: [written] },
+      },
+    ];
+    for (const commit of refused)
+      await expect(subscription.commit?.(commit)).rejects.toMatchObject({
+        code: expect.stringMatching(/CONFLICT|OVERLOADED/),
+      });
+    expect(await values.get("s", "written")).toBeUndefined();
+    const { channels } = await broker.inspect();
+    expect(channels.find(({ channel }) => channel === "d")?.depth ?? 0).toBe(0);
+
+    await subscription.commit?.({ ...base, writes: { ...nothing, values: [written] } });
+    expect(await values.get("s", "written")).toEqual({ value: "1", token: "t" });
+    await expect
+      .poll(async () => (await broker.inspect({ channels: ["c"] })).channels[0]?.groups)
+      .toEqual([{ group: "g", lag: 0, unsettled: 0 }]);
+  });
+});
+
+describe("a commit on Redis", () => {
+  const written = { space: "s", key: "k", value: "1", token: "t" };
+  const writes = { reads: [], values: [written], appends: [] };
+
+  async function world() {
+    const namespace = newPlace();
+    const broker = new RedisBroker({ url: server.url, namespace, ephemeral: ["live.#"] });
+    ending.push(() => broker.close());
+    await broker.open();
+    const spec = { pattern: "c", group: "g", prefetch: 10 };
+    const subscription = await broker.subscribe(spec);
+    const out = await broker.subscribe({ ...spec, pattern: "d" });
+    await broker.publish([envelope({ id: "one", channel: "c" })]);
+    const [delivery] = await take(subscription, 1);
+    const of = delivery as NonNullable<typeof delivery>;
+    const base = { delivery: of, inbox: { scope: "g", id: "one" }, envelopes: [envelope({ channel: "d" })] };
+    return { namespace, broker, subscription, out, delivery: of, base, values: broker.createStores().values };
+  }
+
+  it("is refused for a delivery that was settled, given to another, or is another's, and writes nothing", async () => {
+    const { namespace, broker, subscription, out, delivery, base, values } = await world();
+    await expect(out.commit?.({ ...base, writes })).rejects.toMatchObject({ code: "CONFLICT" });
+    await subscription.settle([{ kind: "nack", delivery, delayMs: 0 }]);
+    await expect(subscription.commit?.({ ...base, writes })).rejects.toMatchObject({ code: "CONFLICT" });
+    const [again] = await take(subscription, 1);
+    await server.command("XGROUP", "DESTROY", `herald:${namespace}:{c}`, "g");
+    await expect(
+      subscription.commit?.({ ...base, delivery: again as typeof delivery, writes }),
+    ).rejects.toMatchObject({ code: "CONFLICT" });
+
+    expect(await values.get("s", "k")).toBeUndefined();
+    expect(await out.receive(1, 20)).toEqual([]);
+    await broker.close();
+    await expect(subscription.commit?.({ ...base, writes })).rejects.toMatchObject({ code: "CLOSED" });
+  });
+
+  it("behind a stream or a value that has changed since writes nothing", async () => {
+    const { broker, subscription, out, base, values } = await world();
+    const { events } = broker.createStores();
+    await values.put("s", "read", "1");
+    await events.append("stream", 0, [{ body: "{}", hash: "h" }]);
+    const append = { stream: "stream", version: 0, events: [{ body: "{}", hash: "x" }] };
+    for (const more of [{ reads: [{ space: "s", key: "read", token: null }] }, { appends: [append] }])
+      await expect(subscription.commit?.({ ...base, writes: { ...writes, ...more } })).rejects.toMatchObject({
+        code: "CONFLICT",
+        message: expect.stringContaining("was changed"),
+      });
+    expect(await values.get("s", "k")).toBeUndefined();
+    expect(await out.receive(1, 20)).toEqual([]);
+
+    await subscription.commit?.({ ...base, writes: { ...writes, appends: [{ ...append, version: 1 }] } });
+    expect(await values.get("s", "k")).toEqual({ value: "1", token: "t" });
+    expect(await events.head("stream")).toEqual({ version: 2, hash: "x" });
+    expect((await take(out, 1))[0]?.envelope.channel).toBe("d");
+  });
+
+  it("whose answer was lost is found made, and makes nothing twice", async () => {
+    const { subscription, out, delivery, base, values } = await world();
+    await subscription.commit?.({ ...base, writes });
+    Object.assign(delivery, { holder: subscription });
+    const second = { ...writes, values: [{ ...written, value: "2" }] };
+    await subscription.commit?.({
+      ...base,
+      envelopes: [envelope({ id: "more", channel: "d" })],
+      writes: second,
+    });
+
+    expect((await values.get("s", "k"))?.value).toBe("1");
+    expect(await take(out, 1)).toHaveLength(1);
+    expect(await out.receive(1, 20)).toEqual([]);
+  });
+
+  it("to a channel that was deleted makes it again, with those who read it", async () => {
+    const { namespace, broker, subscription, out, base } = await world();
+    await broker.publish([envelope({ id: "before", channel: "d" })]);
+    await subscription.commit?.({ ...base, inbox: { scope: "g", id: "zero" }, envelopes: [], writes });
+    await take(out, 1);
+    await broker.publish([envelope({ id: "two", channel: "c" })]);
+    const [next] = await take(subscription, 1);
+    await server.command("DEL", `herald:${namespace}:{d}`);
+    await subscription.commit?.({ ...base, delivery: next as typeof base.delivery, writes });
+
+    expect(await take(out, 1)).toHaveLength(1);
+  });
+
+  it("tells those who listen to a channel that is not stored", async () => {
+    const { broker, subscription, base } = await world();
+    const live = await broker.subscribe({ pattern: "live.a", group: null, prefetch: 10 });
+    await subscription.commit?.({ ...base, envelopes: [envelope({ id: "x", channel: "live.a" })], writes });
+
+    expect((await take(live, 1))[0]?.envelope.id).toBe("x");
+  });
+
+  it("does not exist on a cluster", async () => {
+    const cluster = await startRedisCluster();
+    ending.push(() => cluster.stop());
+    const nodes = cluster.nodes.map(({ address }) => address);
+    const broker = new RedisBroker({ url: cluster.nodes[0]?.url ?? "", cluster: { nodes } });
+    ending.push(() => broker.close());
+    await broker.open();
+
+    expect((await broker.subscribe({ pattern: "c", group: "g", prefetch: 1 })).commit).toBeUndefined();
+  });
+});
+
+describe("context.tx is refused", () => {
+  it.each([
+    [
+      "on a broker without such a transaction, naming what to use",
+      { broker: new MemoryBroker() },
+      "exactly-once",
+      /'memory'.*context\.effect.*Outbox/,
+    ],
+    ["without exactly-once", {}, "at-least-once", /'exactly-once', and this is 'at-least-once'/],
+    ["with an inbox from elsewhere", { inbox: new MemoryInbox() }, "exactly-once", /the inbox/],
+  ] as const)("%s", async (_why, options, guarantee, sentence) => {
+    const bank = await agent(options);
+    await bank.subscribe("payments", (_message, context) => add(context, 1), { guarantee });
+    await bank.publish("payments", 1);
+    await expect.poll(() => bank.deadLetters.list(), { interval: 5 }).toHaveLength(1);
+
+    const [letter] = await bank.deadLetters.list();
+    expect(letter).toMatchObject({ code: "UNSUPPORTED", attempts: 1 });
+    expect(letter?.failures[0]?.message).toMatch(sentence);
+  });
+});

@@ -1,0 +1,20 @@
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { newPlace } from "../../src/testing/conformance/context.ts";
+import { killAndGoOn, killPoints } from "../support/saga-kills.ts";
+import { startRedis, type TestServer } from "../support/servers/redis.ts";
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startRedis();
+}, 60_000);
+afterAll(() => server.stop());
+
+describe("a saga on Redis whose process is killed", () => {
+  it.each([...killPoints(false), ...killPoints(true)])(
+    "$side its write $at (undone: $isDoomed) is gone on with, each effect once",
+    async (point) => {
+      await killAndGoOn({ url: server.url, namespace: newPlace() }, point);
+    },
+  );
+});

@@ -1,0 +1,4 @@
+import { sagaCases } from "../support/saga-cases.ts";
+import { redisStores } from "../support/stores.ts";
+
+sagaCases(redisStores);

@@ -1,0 +1,48 @@
+import type { HandlerContext } from "../../src/core/middleware.ts";
+import { MessagingService } from "../../src/service/service.ts";
+import { brokerAt } from "./child-effects.ts";
+import type { ChildPlace } from "./child-stores.ts";
+
+/** One message on its way through the hops. */
+export interface Travelling {
+  readonly n: number;
+  readonly value: number;
+}
+
+/** From where to where, and what happens to the value. */
+export const HOPS = [
+  { from: "in", to: "first", change: (value: number) => value + 1 },
+  { from: "first", to: "second", change: (value: number) => value * 2 },
+  { from: "second", to: "out", change: (value: number) => value - 3 },
+] as const;
+
+/** What a child of the pipeline is told. */
+export interface PipelineOrder {
+  readonly place: ChildPlace;
+}
+
+/** Counts, in the transaction of a hop, how often it took effect for a message. */
+async function count({ tx }: HandlerContext, key: string): Promise<void> {
+  const known = Number((await tx.values.get("effects", key))?.value ?? 0);
+  await tx.values.put("effects", key, String(known + 1));
+}
+
+async function main({ place }: PipelineOrder): Promise<void> {
+  const service = new MessagingService({
+    agentId: "hops",
+    broker: brokerAt(place),
+    defaultDeliveryGuarantee: "exactly-once",
+    // Every kill is an attempt of what was running then.
+    retry: { maxAttempts: 1000, backoff: { initialDelayMs: 1, maxDelayMs: 10 } },
+  });
+  await service.start();
+  for (const { from, to, change } of HOPS)
+    await service.subscribe<Travelling>(from, async ({ payload: { n, value } }, context) => {
+      await count(context, `${from} ${n}`);
+      await service.publish(to, { n, value: change(value) });
+    });
+  process.stdout.write("ready\n");
+}
+
+if (process.argv[1] === import.meta.filename)
+  await main(JSON.parse(process.argv[2] as string) as PipelineOrder);
