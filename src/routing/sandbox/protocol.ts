@@ -1,4 +1,4 @@
-/** Languages whose expressions run in a thread of their own. */
+/** Languages whose expressions run in a process of their own. */
 export type Language = "jsonata" | "jmespath";
 
 /** The package of each language. */
@@ -7,7 +7,7 @@ export const PACKAGES: Readonly<Record<Language, string>> = {
   jmespath: "@jmespath-community/jmespath",
 };
 
-/** What the thread is asked, one after the other. */
+/** What the process is asked, one after the other. */
 export interface Request {
   readonly language: Language;
   readonly expression: string;
@@ -21,7 +21,7 @@ export interface Request {
 /** Why there is no result. */
 export type Trouble = "package" | "expression" | "error" | "size";
 
-/** What the thread answers, in the order of the requests. */
+/** What the process answers, in the order of the requests. */
 export type Answer =
   | { readonly ok: true; readonly json: string }
   | { readonly ok: false; readonly trouble: Trouble; readonly message: string };

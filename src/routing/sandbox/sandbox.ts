@@ -1,4 +1,4 @@
-import { Worker } from "node:worker_threads";
+import { fork, type ChildProcess } from "node:child_process";
 import { describeThrown, HeraldError } from "../../core/errors.ts";
 import { PACKAGES, type Answer, type Language, type Request, type Trouble } from "./protocol.ts";
 
@@ -16,24 +16,27 @@ interface Job {
   readonly reject: (error: HeraldError) => void;
 }
 
-/** Memory of the thread, MiB: an expression that wants more ends it. */
+/** Memory of the process, MiB: an expression that wants more ends it. */
 const HEAP_MB = 96;
-const STACK_MB = 4;
 const MAX_WAITING = 100_000;
 
 /** How long reading an expression may take, its library being loaded included. */
 const CHECK = { timeoutMs: 10_000, maxBytes: 16 };
 
+/** V8 aborts a process whose heap is full; the signal is another one on other systems. */
+const OUT_OF_MEMORY: ReadonlySet<string | number | null> = new Set(["SIGABRT", "SIGTRAP", "SIGILL", 134]);
+
 /**
- * Evaluates JSONata and JMESPath in one thread of this process, one expression at a time. The thread is ended, and replaced,
- * when an evaluation takes longer or more memory than it may, whatever it is doing: no expression and no message holds up
- * the event loop. Nothing of the program is reachable from there; messages go in and results come out as JSON.
+ * Evaluates JSONata and JMESPath in a process of their own, one expression at a time. It is killed, and replaced, when an
+ * evaluation takes longer or more memory than it may, whatever it is doing: no expression and no message holds up the event
+ * loop or ends the program. A thread would not do: V8 aborts the whole process when the heap of a thread jumps past its
+ * limit. Nothing of the program is reachable from there; messages go in and results come out as JSON.
  */
 export class Sandbox {
   readonly #languages = new Set<Language>();
-  /** What was asked and not answered; the thread works on the first. */
+  /** What was asked and not answered; the process works on the first. */
   #jobs: Job[] = [];
-  #worker: Worker | undefined;
+  #child: ChildProcess | undefined;
   #isReady = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -70,42 +73,45 @@ export class Sandbox {
     }
     this.#languages.add(request.language);
     return new Promise((resolve, reject) => {
-      const worker = (this.#worker ??= this.#start());
-      worker.postMessage(request, []);
-      worker.ref();
+      const child = (this.#child ??= this.#start());
+      child.send(request);
+      hold(child, true);
       this.#jobs.push({ request, resolve, reject });
       if (this.#jobs.length === 1) this.#watch();
     });
   }
 
-  #start(): Worker {
-    const entry = import.meta.url.endsWith(".ts") ? "./thread.ts" : "./thread.js";
-    const worker = new Worker(new URL(entry, import.meta.url), {
-      workerData: [...this.#languages],
-      name: "herald transforms",
-      resourceLimits: {
-        maxOldGenerationSizeMb: HEAP_MB,
-        maxYoungGenerationSizeMb: 16,
-        stackSizeMb: STACK_MB,
-      },
+  #start(): ChildProcess {
+    const entry = import.meta.url.endsWith(".ts") ? "./process.ts" : "./process.js";
+    const child = fork(new URL(entry, import.meta.url), [...this.#languages], {
+      execArgv: [`--max-old-space-size=${HEAP_MB}`, "--max-semi-space-size=8"],
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
     });
     this.#isReady = false;
-    worker.on("message", (answer: Answer | "ready") => {
-      if (worker !== this.#worker) return;
+    child.on("message", (answer: Answer | "ready") => {
+      if (child !== this.#child) return;
       if (answer === "ready") this.#isReady = true;
       else this.#answered(answer);
       this.#watch();
     });
-    worker.on("error", (error) => this.#died(worker, error));
-    worker.on("exit", () => this.#died(worker, undefined));
-    return worker;
+    child.on("error", (error) => {
+      // Of one that was started "exit" says more, and always comes.
+      if (child.pid === undefined) this.#ended(child, "error", describeThrown(error));
+    });
+    child.on("exit", (code, signal) => {
+      const end = signal ?? code;
+      if (OUT_OF_MEMORY.has(end))
+        this.#ended(child, "memory", `it wanted more than ${HEAP_MB} MiB of memory`);
+      else this.#ended(child, "error", `its process ended (${end})`);
+    });
+    return child;
   }
 
   /** The time of the first one begins. */
   #watch(): void {
     clearTimeout(this.#timer);
     const [first] = this.#jobs;
-    if (first === undefined) this.#worker?.unref();
+    if (first === undefined) hold(this.#child, false);
     else if (this.#isReady) this.#timer = setTimeout(() => this.#tooLong(first), first.request.timeoutMs);
   }
 
@@ -117,30 +123,36 @@ export class Sandbox {
   }
 
   #tooLong(first: Job): void {
-    const worker = this.#worker;
+    const child = this.#child;
     const { timeoutMs } = first.request;
     this.#replace(failureOf(first.request, "time", `it took longer than ${timeoutMs} ms`));
-    void worker?.terminate();
+    child?.kill("SIGKILL");
   }
 
-  #died(worker: Worker, error: unknown): void {
-    if (worker !== this.#worker) return;
+  #ended(child: ChildProcess, trouble: "memory" | "error", what: string): void {
+    if (child !== this.#child) return;
     const [first] = this.#jobs;
-    if (first === undefined) this.#worker = undefined;
-    else if ((error as { code?: string } | undefined)?.code === "ERR_WORKER_OUT_OF_MEMORY")
-      this.#replace(failureOf(first.request, "memory", `it wanted more than ${HEAP_MB} MiB of memory`));
-    else this.#replace(failureOf(first.request, "error", describeThrown(error ?? "its thread ended")));
+    if (first === undefined) this.#child = undefined;
+    else this.#replace(failureOf(first.request, trouble, what));
   }
 
-  /** The first one failed with its thread; the others go to a new one. */
+  /** The first one failed with its process; the others go to a new one. */
   #replace(error: HeraldError): void {
     clearTimeout(this.#timer);
     this.#jobs.shift()?.reject(error);
-    this.#worker = undefined;
+    this.#child = undefined;
     if (this.#jobs.length === 0) return;
-    this.#worker = this.#start();
-    for (const { request } of this.#jobs) this.#worker.postMessage(request, []);
+    this.#child = this.#start();
+    for (const { request } of this.#jobs) this.#child.send(request);
   }
+}
+
+/** While something is asked the process of this program stays alive for the answer, and not longer. */
+function hold(child: ChildProcess | undefined, isNeeded: boolean): void {
+  if (isNeeded) child?.ref();
+  else child?.unref();
+  if (isNeeded) child?.channel?.ref();
+  else child?.channel?.unref();
 }
 
 function failureOf(request: Request, trouble: Trouble | "time" | "memory", what: string): HeraldError {
@@ -161,5 +173,5 @@ function failureOf(request: Request, trouble: Trouble | "time" | "memory", what:
   return new HeraldError("TRANSFORM_FAILED", message, { details: { reason: trouble, language } });
 }
 
-/** One for the process: its thread is started by the first expression. */
+/** One for the program: its process is started by the first expression. */
 export const sandbox = new Sandbox();

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { Worker } from "node:worker_threads";
 import { describeThrown } from "../../core/errors.ts";
 import type { Answer, Language, Request, Trouble } from "./protocol.ts";
 
@@ -93,10 +93,15 @@ async function answer(request: Request): Promise<Answer> {
   }
 }
 
-// What was in use before is loaded again before the first request: a thread that replaces another loses no time of it.
-await Promise.allSettled((workerData as readonly Language[]).map(readerOf));
+// The program may be killed while an expression runs that never gives this thread back: another one sees it.
+const WATCH = `const { ppid } = process; setInterval(() => process.ppid === ppid || process.kill(process.pid, "SIGKILL"), 1000);`;
+new Worker(WATCH, { eval: true, name: "herald watch" }).unref();
+process.on("disconnect", () => process.exit());
+
+// What was in use before is loaded again before the first request: a process that replaces another loses no time of it.
+await Promise.allSettled((process.argv.slice(2) as Language[]).map(readerOf));
 let last: Promise<unknown> = Promise.resolve();
-parentPort?.on("message", (request: Request) => {
-  last = last.then(async () => parentPort?.postMessage(await answer(request), []));
+process.on("message", (request: Request) => {
+  last = last.then(async () => process.send?.(await answer(request)));
 });
-parentPort?.postMessage("ready", []);
+process.send?.("ready");
