@@ -12,13 +12,17 @@ export const createService: ChildModule["createService"] = (options) => new Mess
 /** How long the BullMQ broker of the harness recognises an id. */
 const DEDUPE_WINDOW_MS = 120_000;
 
-/** A BullMQ broker whose storage is this place on this server. */
-export function bullmqAt(place: string, { host, port }: Address): BullMQBroker {
+/** A BullMQ broker whose storage is this place on this server, with leases short enough to wait for, or `long`. */
+export function bullmqAt(
+  place: string,
+  { host, port }: Address,
+  leases: "short" | "long" = "short",
+): BullMQBroker {
   return new BullMQBroker({
     url: `redis://${host}:${port}`,
     prefix: place,
     // Long enough for a machine that does other things as well.
-    leaseMs: 1000,
+    leaseMs: leases === "long" ? 30_000 : 1000,
     stalledCheckMs: 250,
     broadcastGraceMs: 5000,
     dedupeWindowMs: DEDUPE_WINDOW_MS,

@@ -11,7 +11,7 @@ export const createBroker: ChildModule["createBroker"] = (place) =>
 
 export const createService: ChildModule["createService"] = (options) => new MessagingService(options);
 
-/** A file broker over a folder, with a lease short enough to wait for. */
-export function fileAt(directory: string): FileBroker {
-  return new FileBroker({ directory, leaseMs: 1500 });
+/** A file broker over a folder, with leases short enough to wait for, or `long`. */
+export function fileAt(directory: string, leases: "short" | "long" = "short"): FileBroker {
+  return new FileBroker({ directory, leaseMs: leases === "long" ? 30_000 : 1500 });
 }

@@ -10,7 +10,12 @@ export const createBroker: ChildModule["createBroker"] = (place, options = {}) =
 export const createService: ChildModule["createService"] = (options) => new MessagingService(options);
 
 /** A Kafka broker whose storage is this place on this server; with others as `host:port`, on a cluster. */
-export function kafkaAt(place: string, { host, port }: Address, others: readonly string[] = []): KafkaBroker {
+export function kafkaAt(
+  place: string,
+  { host, port }: Address,
+  others: readonly string[] = [],
+  leases: "short" | "long" = "short",
+): KafkaBroker {
   return new KafkaBroker({
     url: `kafka://${[`${host}:${port}`, ...others].join(",")}`,
     namespace: place,
@@ -18,7 +23,7 @@ export function kafkaAt(place: string, { host, port }: Address, others: readonly
     sharedPartitions: 4,
     // Channels of which there are hundreds share a topic, as inboxes do.
     shared: ["g04-subs-10k.#"],
-    sessionTimeoutMs: 1500,
+    sessionTimeoutMs: leases === "long" ? 15_000 : 1500,
     heartbeatMs: 200,
   });
 }

@@ -10,11 +10,16 @@ export const createBroker: ChildModule["createBroker"] = (place, options = {}) =
 export const createService: ChildModule["createService"] = (options) => new MessagingService(options);
 
 /** A NATS broker whose streams are this place on this server; with others as `host:port`, on three of a cluster. */
-export function natsAt(place: string, { host, port }: Address, others: readonly string[] = []): NatsBroker {
+export function natsAt(
+  place: string,
+  { host, port }: Address,
+  others: readonly string[] = [],
+  leases: "short" | "long" = "short",
+): NatsBroker {
   return new NatsBroker({
     url: `nats://${host}:${port}`,
     namespace: place,
-    leaseMs: 1000,
+    leaseMs: leases === "long" ? 30_000 : 1000,
     sweepMs: 250,
     maxReconnectMs: 400,
     ...(others.length === 0 ? {} : { servers: others, replicas: 3 }),

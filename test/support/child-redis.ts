@@ -12,12 +12,16 @@ export const createService: ChildModule["createService"] = (options) => new Mess
 /** How long the Redis broker of the harness recognises an id. */
 export const DEDUPE_WINDOW_MS = 120_000;
 
-/** A Redis broker whose storage is this place on this server. */
-export function redisAt(place: string, { host, port }: Address): RedisBroker {
+/** A Redis broker whose storage is this place on this server, with leases short enough to wait for, or `long`. */
+export function redisAt(
+  place: string,
+  { host, port }: Address,
+  leases: "short" | "long" = "short",
+): RedisBroker {
   return new RedisBroker({
     url: `redis://${host}:${port}`,
     namespace: place,
-    leaseMs: 500,
+    leaseMs: leases === "long" ? 30_000 : 500,
     sweepMs: 250,
     dedupeWindowMs: DEDUPE_WINDOW_MS,
   });

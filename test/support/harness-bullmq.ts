@@ -8,7 +8,8 @@ import type { TestServer } from "./servers/redis.ts";
 export function bullmqHarness(server: () => TestServer): Harness {
   return {
     name: "bullmq",
-    create: ({ place, address }) => bullmqAt(place, address ?? server().address),
+    create: ({ place, address, longLeases }) =>
+      bullmqAt(place, address ?? server().address, longLeases === true ? "long" : "short"),
     createService: (options) => new MessagingService(options),
     get child() {
       return childAt("child-bullmq.ts", server().address);

@@ -23,7 +23,7 @@ export function folderOf(place: string): string {
  */
 export const fileHarness: Harness = {
   name: "file",
-  create: ({ place }) => fileAt(folderOf(place)),
+  create: ({ place, longLeases }) => fileAt(folderOf(place), longLeases === true ? "long" : "short"),
   createService: (options) => new MessagingService(options),
   child: new URL(`child-file.ts?root=${encodeURIComponent(ROOT)}`, import.meta.url),
   scale: 0.05,

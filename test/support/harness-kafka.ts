@@ -10,10 +10,10 @@ export function kafkaHarness(server: () => TestKafka): Harness {
   const places = new Set<string>();
   return {
     name: "kafka",
-    async create({ place, address }) {
+    async create({ place, address, longLeases }) {
       if (!places.has(place)) await removeTopics(server(), places);
       places.add(place);
-      return kafkaAt(place, address ?? server().address);
+      return kafkaAt(place, address ?? server().address, [], longLeases === true ? "long" : "short");
     },
     createService: (options) => new MessagingService(options),
     get child() {

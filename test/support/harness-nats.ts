@@ -11,7 +11,8 @@ import type { TestNats } from "./servers/nats.ts";
 export function natsHarness(server: () => TestNats): Harness {
   return {
     name: "nats",
-    create: ({ place, address }) => natsAt(place, address ?? server().address),
+    create: ({ place, address, longLeases }) =>
+      natsAt(place, address ?? server().address, [], longLeases === true ? "long" : "short"),
     createService: (options) => new MessagingService(options),
     get child() {
       return childAt("child-nats.ts", server().address);

@@ -9,7 +9,8 @@ import type { TestServer } from "./servers/redis.ts";
 export function redisHarness(server: () => TestServer): Harness {
   return {
     name: "redis",
-    create: ({ place, address }) => redisAt(place, address ?? server().address),
+    create: ({ place, address, longLeases }) =>
+      redisAt(place, address ?? server().address, longLeases === true ? "long" : "short"),
     createService: (options) => new MessagingService(options),
     get child() {
       return childAt("child-redis.ts", server().address);

@@ -13,6 +13,8 @@ export interface ConformanceCase {
   readonly needs?: readonly Need[];
   /** Runs on a stepped clock where the broker takes one. */
   readonly stepped?: boolean;
+  /** It does so much at once that a slow machine would end a short lease, and waits for the end of none. */
+  readonly longLeases?: boolean;
   /** What its history is held to, beside what holds for all. */
   readonly check?: CheckOptions;
   /** Fewer acknowledged messages make the run vacuous. Scaled like the counts. */

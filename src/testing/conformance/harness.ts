@@ -54,6 +54,8 @@ export interface CreateOptions {
   readonly place: string;
   /** The broker's time, for cases that step it. Absent: the machine's. */
   readonly clock?: Clock;
+  /** The case is busy and waits for no lease: leases, sessions and locks are so long that no slow machine ends one. */
+  readonly longLeases?: boolean;
   /** Only for harnesses with the trait `bounded`. */
   readonly bounds?: Bounds;
   /** Reach the server here, and not at its own address: something stands in between. Only where there is a `server`. */

@@ -97,7 +97,8 @@ async function prepare(
 ): Promise<CaseContext | { readonly lacks: Need }> {
   const time = timeOf(harness, one);
   const place = newPlace();
-  const broker = await harness.create(time.isStepped ? { place, clock: time.clock } : { place });
+  const clock = time.isStepped ? { clock: time.clock } : {};
+  const broker = await harness.create({ place, ...clock, longLeases: one.longLeases ?? false });
   const capabilities = await broker.open();
   const abilities = abilitiesOf(harness, broker, capabilities);
   const lacks = one.needs?.find((need) => !abilities.has(need));

@@ -198,6 +198,7 @@ export const basicCases: readonly ConformanceCase[] = [
     group: "A",
     title:
       "fifty publishers and fifty consumers of one group handle every message once, and no consumer starves",
+    longLeases: true,
     acked: 5000,
     run: manyToMany,
   },
@@ -205,6 +206,7 @@ export const basicCases: readonly ConformanceCase[] = [
     id: "a04-isolation",
     group: "A",
     title: "messages of twenty channels do not cross",
+    longLeases: true,
     acked: 2000,
     run: isolation,
   },

@@ -243,6 +243,7 @@ export const contentCases: readonly ConformanceCase[] = [
     group: "A",
     title: "a handler that fails two times in five ends up handling every message",
     needs: ["nackDelay"],
+    longLeases: true,
     acked: 1000,
     run: atLeastOnce,
   },

@@ -222,6 +222,7 @@ export const groupCases: readonly ConformanceCase[] = [
     group: "B",
     title: "members that join and leave lose nothing and keep the order of each key",
     needs: ["groups"],
+    longLeases: true,
     acked: 2000,
     run: churn,
   },

@@ -101,6 +101,7 @@ export const requestCases: readonly ConformanceCase[] = [
     group: "E",
     title: "ten thousand requests at once over ten responders each resolve with their own reply",
     needs: ["groups", "broadcast"],
+    longLeases: true,
     acked: 10_000,
     run: manyRequests,
   },

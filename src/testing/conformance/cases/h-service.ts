@@ -193,6 +193,7 @@ export const serviceCases: readonly ConformanceCase[] = [
     group: "H",
     title: "sixty thousand messages with failures among them leave the heap as it was",
     needs: ["nackDelay"],
+    longLeases: true,
     acked: 100,
     timeoutMs: 120_000,
     run: soak,
