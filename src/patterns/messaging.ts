@@ -49,6 +49,8 @@ export interface BrokerView {
    * `UNSUPPORTED`; an id is known for as long as the broker remembers it.
    */
   isFirst(channel: string, id: string, ttlSeconds: number): Promise<boolean>;
+  /** Publishes an empty message with these headers, past everything that is between a program and its broker. */
+  note(channel: string, partitionKey: string, headers: Readonly<Record<string, string>>): Promise<void>;
 }
 
 /** One group's backlog on one channel; null: the technology does not say. */

@@ -23,5 +23,8 @@ export function viewOf(runtime: Runtime): BrokerView {
     },
     isFirst: async (channel, id, ttlSeconds) =>
       !(await runtime.send(channel, null, { id, ttlSeconds, dedupe: true }, { isOwn: true })).deduplicated,
+    note: async (channel, partitionKey, headers) => {
+      await runtime.send(channel, null, { partitionKey, headers }, { isOwn: true });
+    },
   };
 }

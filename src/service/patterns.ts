@@ -1,6 +1,7 @@
 import type { Broker } from "../core/broker.ts";
 import { RequestReply as Asking } from "../patterns/conversation.ts";
 import { PubSub as Topics, type PubSubOptions } from "../patterns/pub-sub.ts";
+import { Topology as Layout } from "../patterns/topology/topology.ts";
 import type { WorkQueueOptions } from "../patterns/work-queue/options.ts";
 import { WorkQueue as Queue } from "../patterns/work-queue/work-queue.ts";
 import { linkTo } from "./link.ts";
@@ -27,6 +28,8 @@ export type {
 export { Outbox, type OutboxOptions, type OutboxStatement } from "../patterns/outbox/outbox.ts";
 export type { OutboxRelay, RelayOptions } from "../patterns/outbox/relay.ts";
 export type { SqlDatabase, SqlStatement } from "../patterns/outbox/sql.ts";
+export type { Binding, ExchangeType } from "../patterns/topology/layout.ts";
+export type { ConsumeOptions, ExchangeOptions, Routed } from "../patterns/topology/topology.ts";
 export type { RepeatOptions, Repetition, Schedule } from "../patterns/work-queue/schedules.ts";
 export type { PubSubOptions, WorkQueueOptions };
 
@@ -46,6 +49,14 @@ export class RequestReply extends Asking {
   /** Throws `INVALID_ARGUMENT`. */
   constructor(over: MessagingService | Broker) {
     super(linkTo(over, "request-reply"));
+  }
+}
+
+/** Queues, exchanges and bindings over a service, or over a bare broker, which gets a service of its own. */
+export class Topology extends Layout {
+  /** Throws `INVALID_ARGUMENT`. */
+  constructor(over: MessagingService | Broker) {
+    super(linkTo(over, "topology"));
   }
 }
 

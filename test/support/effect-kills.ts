@@ -112,10 +112,11 @@ export async function payTogether(place: ChildPlace, isStopped: boolean): Promis
 
     const { calls, effects } = looked(outside);
     expect(calls).toEqual((isStopped ? ["1", "2"] : ["1"]).map((number) => `${number} ${effects[0]}`));
-    expect([...results, ...lines.map((line) => JSON.parse(line) as unknown)]).toEqual([
-      { receipt: effects[0] },
-      { receipt: effects[0] },
-    ]);
+    const receipt = { receipt: effects[0] };
+    expect(results).toEqual([receipt]);
+    // The lease of a message that slept may be over too: then its handler is asked a second time, and gets the same.
+    const others = lines.map((line) => JSON.parse(line) as unknown);
+    expect([others[0], ...others]).toEqual([receipt, ...others.map(() => receipt)]);
   } finally {
     await close();
   }
