@@ -26,6 +26,7 @@ export default defineConfig({
     execArgv: ["--wasm-wrapper-tiering-budget=2147483647"],
     // Processes and threads that tests start from source find their types stripped already, in half the time.
     env: { NODE_COMPILE_CACHE: path.resolve("node_modules/.cache/compile") },
+    setupFiles: "./test/support/compile-cache.ts",
     // Much of a run is waiting for leases, servers and processes: one worker a core, on small machines too.
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },

@@ -11,9 +11,9 @@ import { ChangeLog } from "./change-log.ts";
 import { checkKey, EXCHANGE_TYPES, type Binding, type ExchangeType, type Layout } from "./layout.ts";
 
 /** Header of a message that came through an exchange: its name. */
-export const EXCHANGE_HEADER = "x-exchange";
+const EXCHANGE_HEADER = "x-exchange";
 /** Header of a message that came through an exchange: the routing key that it was published with. */
-export const ROUTING_KEY_HEADER = "x-routing-key";
+const ROUTING_KEY_HEADER = "x-routing-key";
 
 /** Where a message went. */
 export interface Routed {

@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { createInterface } from "node:readline";
 import type { ChildModule } from "../conformance/harness.ts";
 import type { ServicePort } from "../service-port.ts";
@@ -18,7 +19,11 @@ const GRACE_MS = 5000;
 const [modulePath] = process.argv.slice(2);
 // A process that waits to be told what it is has loaded everything already.
 const warm = modulePath === undefined ? undefined : import(modulePath);
-warm?.catch(() => undefined);
+// What it compiled is kept now, for those that are started next: a process that is killed keeps nothing.
+warm?.then(
+  () => flushCompileCache(),
+  () => undefined,
+);
 const input = createInterface({ input: process.stdin });
 let begun: Promise<Playing> | undefined;
 input.on("line", (line) => {
