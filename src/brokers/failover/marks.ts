@@ -19,7 +19,8 @@ export class Marks {
   readonly #broker: Broker;
   readonly #admin: BrokerAdmin;
   readonly #clock: Clock;
-  #last: { readonly id: string; readonly position: string } | undefined;
+  /** Position null: the technology does not say where it put it. */
+  #last: { readonly id: string; readonly position: string | null } | undefined;
 
   constructor(broker: Broker, admin: BrokerAdmin, clock: Clock) {
     this.#broker = broker;
@@ -29,17 +30,7 @@ export class Marks {
 
   /** False when the mark that was left is gone. */
   async isKept(): Promise<boolean> {
-    if (this.#last === undefined) return true;
-    let after: string | undefined;
-    for (;;) {
-      const page = await this.#admin.browse(MARK_CHANNEL, {
-        limit: PAGE,
-        ...(after === undefined ? {} : { after }),
-      });
-      if (page.some(({ envelope }) => envelope.id === this.#last?.id)) return true;
-      if (page.length < PAGE) return false;
-      after = page.at(-1)?.position;
-    }
+    return this.#last === undefined || (await this.#find(this.#last.id)) !== undefined;
   }
 
   /** Leaves a new mark in the place of the last one. */
@@ -59,12 +50,27 @@ export class Marks {
     if (!result.ok) throw toHeraldError(result.error);
     // First the new one: whoever looks meanwhile must not miss the old.
     const previous = this.#last;
-    this.#last = result.position === null ? undefined : { id, position: result.position };
-    if (previous !== undefined) await this.#admin.erase(MARK_CHANNEL, [previous.position]);
+    this.#last = { id, position: result.position };
+    if (previous === undefined) return;
+    const position = previous.position ?? (await this.#find(previous.id));
+    if (position !== undefined) await this.#admin.erase(MARK_CHANNEL, [position]);
   }
 
   /** The primary is another one now: nothing is expected of it. */
   forget(): void {
     this.#last = undefined;
+  }
+
+  /** The position of a mark; undefined: it is not there. */
+  async #find(id: string): Promise<string | undefined> {
+    let after: string | undefined;
+    for (;;) {
+      const from = after === undefined ? {} : { after };
+      const page = await this.#admin.browse(MARK_CHANNEL, { limit: PAGE, ...from });
+      const found = page.find(({ envelope }) => envelope.id === id);
+      if (found !== undefined) return found.position;
+      if (page.length < PAGE) return undefined;
+      after = page.at(-1)?.position;
+    }
   }
 }
