@@ -30,6 +30,7 @@ export { FileBroker } from "./brokers/file/broker.ts";
 export { KafkaBroker } from "./brokers/kafka/broker.ts";
 export { MemoryBroker } from "./brokers/memory/broker.ts";
 export { NatsBroker } from "./brokers/nats/broker.ts";
+export { RabbitBroker } from "./brokers/rabbitmq/broker.ts";
 export { RedisBroker } from "./brokers/redis/broker.ts";
 export { MemoryInbox } from "./stores/memory-inbox.ts";
 export { MemoryStores } from "./stores/memory-stores.ts";

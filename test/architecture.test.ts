@@ -218,6 +218,7 @@ describe("the public face", () => {
       "NatsBroker",
       "NoResponderError",
       "Projection",
+      "RabbitBroker",
       "RedisBroker",
       "RejectError",
       "RequestTimeoutError",

@@ -26,6 +26,12 @@ whenStarted("nats", "chaos", () => {
   }, 400_000);
 });
 
+whenStarted("rabbitmq", "chaos", () => {
+  it("the RabbitMQ broker loses nothing and doubles no effect through 8 kills of its clients and 2 of its server", async () => {
+    await survives("rabbitmq", { cycles: 8, serverKills: 2, flaps: 0, messages: 1000 });
+  }, 400_000);
+});
+
 whenStarted("kafka", "chaos", () => {
   it("the Kafka broker loses nothing and doubles no effect through 8 kills of its clients and 2 of its server", async () => {
     await survives("kafka", { cycles: 8, serverKills: 2, flaps: 0, messages: 1000 });

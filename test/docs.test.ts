@@ -8,6 +8,7 @@ import type { ServerHandle } from "./support/servers/handle.ts";
 import { startNats } from "./support/servers/nats.ts";
 import { whyNone, type Technology } from "./support/servers/technologies.ts";
 import { whenFound } from "./support/servers/when.ts";
+import { startRabbit } from "./support/servers/rabbitmq.ts";
 import { startKafka } from "./support/servers/kafka.ts";
 import { startRedis } from "./support/servers/redis.ts";
 
@@ -23,6 +24,7 @@ const USUAL: Readonly<Record<string, readonly [Technology, () => Promise<ServerH
   "redis://127.0.0.1:6379": ["redis", startRedis],
   "nats://127.0.0.1:4222": ["nats", startNats],
   "kafka://127.0.0.1:9092": ["kafka", startKafka],
+  "amqp://127.0.0.1:5672": ["rabbitmq", startRabbit],
 };
 
 interface Block {

@@ -6,6 +6,7 @@ import { FileBroker } from "../brokers/file/broker.ts";
 import { MemoryBroker } from "../brokers/memory/broker.ts";
 import { NatsBroker } from "../brokers/nats/broker.ts";
 import { KafkaBroker } from "../brokers/kafka/broker.ts";
+import { RabbitBroker } from "../brokers/rabbitmq/broker.ts";
 import { RedisBroker } from "../brokers/redis/broker.ts";
 import { FakeClock } from "../testing/fake-clock.ts";
 import { brokerOf, brokerSource } from "./broker-url.ts";
@@ -60,6 +61,14 @@ describe("a broker's URL", () => {
     expect(() => brokerOf("kafka:a,b")).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
   });
 
+  it("is a RabbitMQ server and one of its virtual hosts", () => {
+    expect(brokerOf("amqp://user:secret@localhost/vhost?namespace=team")).toBeInstanceOf(RabbitBroker);
+    expect(brokerOf("amqps://localhost")).toBeInstanceOf(RabbitBroker);
+    expect(() => brokerOf("amqp://localhost?namespace=a b")).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+    );
+  });
+
   it.each(["kafkax:a,b", "", ":", "http://x", "memoryx:"])(
     "%j is UNSUPPORTED, saying what there is",
     (url) => {
@@ -67,7 +76,7 @@ describe("a broker's URL", () => {
         expect.objectContaining({
           code: "UNSUPPORTED",
           message: expect.stringContaining(
-            "use memory:, memory:<name>, file:<folder>, redis://<host>, rediss://<host>, nats://<host>, tls://<host>, kafka://<host>, kafkas://<host> or failover:<url>|<url>, or hand in a broker object.",
+            "use memory:, memory:<name>, file:<folder>, redis://<host>, rediss://<host>, nats://<host>, tls://<host>, kafka://<host>, kafkas://<host>, amqp://<host>, amqps://<host> or failover:<url>|<url>, or hand in a broker object.",
           ) as string,
           details: { field: "broker", scheme: url.split(":")[0] },
         }),

@@ -6,6 +6,7 @@ import { FileBroker } from "../brokers/file/broker.ts";
 import { KafkaBroker } from "../brokers/kafka/broker.ts";
 import { MemoryBroker } from "../brokers/memory/broker.ts";
 import { NatsBroker } from "../brokers/nats/broker.ts";
+import { RabbitBroker } from "../brokers/rabbitmq/broker.ts";
 import { RedisBroker } from "../brokers/redis/broker.ts";
 import { withMethods } from "./check-options.ts";
 
@@ -17,7 +18,7 @@ export type BrokerSource = () => Broker;
 /**
  * A broker from its URL. `memory:` is a new broker of this process; `memory:<name>` is the one of that name, shared by
  * whoever asks for it in this process; `file:<folder>` is the store in a folder, `file:` the one in `.herald`; `redis:` and `rediss:` are a Redis server,
- * `nats:` and `tls:` a NATS server, `kafka:` and `kafkas:` a Kafka cluster, with `?namespace=` the channels of that namespace. Throws `UNSUPPORTED` for any other.
+ * `nats:` and `tls:` a NATS server, `kafka:` and `kafkas:` a Kafka cluster, `amqp:` and `amqps:` a RabbitMQ server, with `?namespace=` the channels of that namespace. Throws `UNSUPPORTED` for any other.
  */
 export function brokerOf(broker: Broker | string | undefined): Broker {
   return brokerSource(broker, systemClock)();
@@ -60,10 +61,12 @@ const SCHEMES: Readonly<Record<string, (named: Named) => Broker>> = {
   tls: ({ url, clock }) => new NatsBroker({ url, clock }),
   kafka: ({ url, clock }) => new KafkaBroker({ url, clock }),
   kafkas: ({ url, clock }) => new KafkaBroker({ url, clock }),
+  amqp: ({ url, clock }) => new RabbitBroker({ url, clock }),
+  amqps: ({ url, clock }) => new RabbitBroker({ url, clock }),
   failover: ({ rest, clock }) => failover(rest, clock),
 };
 const FORMS =
-  "memory:, memory:<name>, file:<folder>, redis://<host>, rediss://<host>, nats://<host>, tls://<host>, kafka://<host>, kafkas://<host> or failover:<url>|<url>";
+  "memory:, memory:<name>, file:<folder>, redis://<host>, rediss://<host>, nats://<host>, tls://<host>, kafka://<host>, kafkas://<host>, amqp://<host>, amqps://<host> or failover:<url>|<url>";
 
 /** `failover:<url of the primary>|<url of the fallback>`. */
 function failover(rest: string, clock: Clock): Broker {
