@@ -17,6 +17,8 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 120_000,
+    // Servers start in hooks: a JVM takes its time on a busy machine.
+    hookTimeout: 120_000,
     // How long a condition may take that a busy machine delays; what holds is found at once.
     expect: { poll: { timeout: 20_000 } },
     // Node strips types with WebAssembly, and V8 13.6 can end a process whose threads make the wrappers of its imports faster at

@@ -10,10 +10,12 @@ import type { Address } from "../../src/testing/conformance/harness.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { kafkaAt } from "../support/child-kafka.ts";
 import { natsAt } from "../support/child-nats.ts";
+import { rabbitAt } from "../support/child-rabbitmq.ts";
 import { scratchFolder } from "../support/file-store.ts";
 import { PlainBroker } from "../support/plain-broker.ts";
 import { startKafka } from "../support/servers/kafka.ts";
 import { startNats } from "../support/servers/nats.ts";
+import { startRabbit } from "../support/servers/rabbitmq.ts";
 import { startRedis } from "../support/servers/redis.ts";
 import { whenStarted } from "../support/servers/when.ts";
 import { topologyCases } from "../support/topology-cases.ts";
@@ -45,10 +47,11 @@ const ENGINES = {
     (namespace, { host, port }) => new RedisBroker({ url: `redis://${host}:${port}`, namespace }),
   ],
   kafka: [startKafka, (place, address) => kafkaAt(place, address, [], "long")],
+  rabbitmq: [startRabbit, (place, address) => rabbitAt(place, address)],
   nats: [startNats, (place, address) => natsAt(place, address, [], "long")],
 } as const satisfies Record<string, readonly [() => Promise<Server>, (place: string, at: Address) => Broker]>;
 
-for (const technology of ["redis", "kafka", "nats"] as const) {
+for (const technology of ["redis", "kafka", "nats", "rabbitmq"] as const) {
   const [start, brokerAt] = ENGINES[technology];
   whenStarted(technology, `queues and exchanges over the ${technology} broker`, () => {
     let server: Server;
