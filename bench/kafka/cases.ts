@@ -59,6 +59,21 @@ async function wholePath(): Promise<number> {
   return (COUNT / (performance.now() - startedAt)) * 1000;
 }
 
+const ONE_BY_ONE = "published one after the other";
+
+/** Publishes so many messages at a time, each time waiting until Kafka has all of them; microseconds a message. */
+async function publishing(atOnce: number): Promise<number> {
+  await using kafka = await startKafka();
+  await using service = await startService({ broker: new KafkaBroker({ url: kafka.url, partitions: 1 }) });
+  const rounds = Math.max(100, Math.floor(2000 / atOnce));
+  const publish = () => service.publish("bench.messages", PAYLOAD);
+  const round = () => Promise.all(Array.from({ length: atOnce }, publish));
+  for (let n = 0; n < rounds / 10; n++) await round();
+  const startedAt = performance.now();
+  for (let n = 0; n < rounds; n++) await round();
+  return ((performance.now() - startedAt) * 1000) / (rounds * atOnce);
+}
+
 /** Calls at a steady rate a second. */
 async function steadily(
   count: number,
@@ -145,6 +160,13 @@ export const KAFKA_CASES: readonly Case[] = [
   { name: "MessagingService over Kafka", unit: "messages/s", against: RAW, run: () => wholePath() },
   { name: "publish to handled at 1,000/s, p95", unit: "ms", run: () => latency(1000) },
   { name: "publish to handled at 10,000/s, p95", unit: "ms", run: () => latency(10_000) },
+  { name: ONE_BY_ONE, unit: "µs a message", run: () => publishing(1) },
+  {
+    name: "published a hundred together",
+    unit: "µs a message",
+    against: ONE_BY_ONE,
+    run: () => publishing(100),
+  },
   { name: "1,000 agents at 1,000/s, p95", unit: "ms", run: async () => (await crowd(1000)).p95Ms },
   { name: "1,000 agents, heap an agent", unit: "KB", run: async () => (await crowd(1000)).kilobytes },
   { name: "100,000 agents at 1,000/s, p95", unit: "ms", run: async () => (await crowd(100_000)).p95Ms },

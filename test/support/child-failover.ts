@@ -1,13 +1,10 @@
 import { FailoverBroker, type FailoverBrokerOptions } from "../../src/brokers/failover/broker.ts";
-import { FileBroker } from "../../src/brokers/file/broker.ts";
 import { MessagingService } from "../../src/service/service.ts";
 import type { Address, ChildModule } from "../../src/testing/conformance/harness.ts";
+import { fileAt } from "./child-file.ts";
 import { redisAt } from "./child-redis.ts";
 
 const asked = new URL(import.meta.url).searchParams;
-
-/** Short, so that what a dead process held comes back soon. */
-const LEASE_MS = 1500;
 
 /** A mode that is decided quickly, so that cases in real time do not wait. */
 export const QUICK: Pick<FailoverBrokerOptions, "coordination" | "openDeadlineMs"> = {
@@ -29,16 +26,16 @@ export const createBroker: ChildModule["createBroker"] = (place, options = {}) =
 
 export const createService: ChildModule["createService"] = (options) => new MessagingService(options);
 
-/** Redis, and files in a folder. */
+/** Redis, and files in a folder, with leases short enough to wait for, or `long`. */
 export function failoverAt(
-  at: { readonly place: string; readonly directory: string },
+  at: { readonly place: string; readonly directory: string; readonly leases?: "short" | "long" },
   address: Address,
   options: Partial<FailoverBrokerOptions> = {},
 ): FailoverBroker {
   return new FailoverBroker({
     ...QUICK,
-    primary: redisAt(at.place, address),
-    fallback: new FileBroker({ directory: at.directory, leaseMs: LEASE_MS }),
+    primary: redisAt(at.place, address, at.leases),
+    fallback: fileAt(at.directory, at.leases),
     ...options,
   });
 }

@@ -187,8 +187,11 @@ export function failoverHarness(server: () => TestServer): Harness {
   let neighbours = 0;
   return {
     name: "failover(redis, file)",
-    create: ({ place, address }) =>
-      failoverAt({ place, directory: directoryOf(place) }, address ?? server().address),
+    create: ({ place, address, longLeases }) =>
+      failoverAt(
+        { place, directory: directoryOf(place), leases: longLeases === true ? "long" : "short" },
+        address ?? server().address,
+      ),
     createService: (options) => new MessagingService(options),
     get child() {
       return new URL(
