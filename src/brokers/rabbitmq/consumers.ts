@@ -1,6 +1,6 @@
 import type { Channel, ConfirmChannel, ConsumeMessage } from "amqplib";
 import type { Timers } from "../shared/timers.ts";
-import { SharedLook } from "../shared/shared-look.ts";
+import { SharedLook } from "../../core/shared-look.ts";
 import { notConnected } from "./errors.ts";
 import { KNOWN_EXCHANGE } from "./link.ts";
 import type { Consumer } from "./consumer.ts";

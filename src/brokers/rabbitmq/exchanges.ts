@@ -1,7 +1,7 @@
 import type { Channel } from "amqplib";
 import { emit } from "../../core/events.ts";
 import { createId } from "../../core/ids.ts";
-import { SharedLook } from "../shared/shared-look.ts";
+import { SharedLook } from "../../core/shared-look.ts";
 import { Timers } from "../shared/timers.ts";
 import { closedError, publishError, rabbitError } from "./errors.ts";
 import type { ExchangeHandler, ExchangeMessageInit } from "./exchange.ts";

@@ -1,5 +1,5 @@
 import { LoggedIds } from "../shared/logged-ids.ts";
-import { SharedLook } from "../shared/shared-look.ts";
+import { SharedLook } from "../../core/shared-look.ts";
 import { rabbitError } from "./errors.ts";
 import type { Runtime } from "./runtime.ts";
 

@@ -1,6 +1,7 @@
 import type { BrokerAdmin } from "../../core/broker.ts";
 import { HeraldError } from "../../core/errors.ts";
 import { once } from "../../core/once.ts";
+import { SharedLook } from "../../core/shared-look.ts";
 import type { Messaging } from "../messaging.ts";
 import { Layout, type Change } from "./layout.ts";
 
@@ -29,9 +30,8 @@ export class ChangeLog {
   readonly #messaging: Messaging;
   readonly #layout = new Layout();
   readonly #declared: () => Promise<void>;
+  readonly #news = new SharedLook(() => this.#read());
   #after: string | undefined;
-  #running: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
 
   constructor(messaging: Messaging) {
     this.#messaging = messaging;
@@ -49,16 +49,7 @@ export class ChangeLog {
   /** The layout as it was at some moment after this call. Those who ask meanwhile share one look. */
   async read(): Promise<Layout> {
     await this.#declared();
-    if (this.#running === undefined) this.#running = this.#look();
-    else
-      this.#next ??= this.#running
-        .catch(() => {})
-        .then(() => {
-          this.#next = undefined;
-          this.#running = this.#look();
-          return this.#running;
-        });
-    await (this.#next ?? this.#running);
+    await this.#news.look();
     return this.#layout;
   }
 
@@ -70,20 +61,16 @@ export class ChangeLog {
     await this.read();
   }
 
-  async #look(): Promise<void> {
-    try {
-      for (;;) {
-        const after = this.#after === undefined ? {} : { after: this.#after };
-        const page = await this.admin.browse(CHANGES, { ...after, limit: PAGE });
-        for (const { envelope, position } of page) {
-          const change = readChange(envelope.headers[HEADER]);
-          if (change !== undefined) this.#layout.apply(change);
-          this.#after = position;
-        }
-        if (page.length < PAGE) return;
+  async #read(): Promise<void> {
+    for (;;) {
+      const after = this.#after === undefined ? {} : { after: this.#after };
+      const page = await this.admin.browse(CHANGES, { ...after, limit: PAGE });
+      for (const { envelope, position } of page) {
+        const change = readChange(envelope.headers[HEADER]);
+        if (change !== undefined) this.#layout.apply(change);
+        this.#after = position;
       }
-    } finally {
-      this.#running = undefined;
+      if (page.length < PAGE) return;
     }
   }
 }
