@@ -10,8 +10,10 @@ interface Seen {
 }
 
 /**
- * Recognises, in one partition, ids that are stored a second time within a window: the first in the log is the message, what comes
- * after it is none. Everybody who reads the log comes to the same answer. Two generations: what is older than two windows is gone.
+ * Recognises, in one partition, ids that are stored again within a window of the last time: the first in the log is the message, what
+ * comes after it is none. So a message whose handling is repeated for longer than a window, because it dies again and again beside one
+ * that kills its process, still has each of its outputs once. Everybody who reads the log comes to the same answer: whoever begins
+ * in the middle has seen what lies a window before. Two generations: what is older than two windows is gone.
  */
 export class Once {
   readonly #windowMs: number;
@@ -30,11 +32,14 @@ export class Once {
     if (id === undefined) return false;
     this.#turn(record.storedAt);
     const seen = this.#current?.get(id) ?? this.#previous?.get(id);
-    if (seen !== undefined && record.storedAt - seen.storedAt <= this.#windowMs)
-      return seen.offset < record.offset;
+    const isKnown = seen !== undefined && record.storedAt - seen.storedAt <= this.#windowMs;
+    // One that is shown again.
+    if (isKnown && record.offset <= seen.offset) return false;
+    const offset = isKnown ? seen.offset : record.offset;
+    const storedAt = isKnown ? Math.max(seen.storedAt, record.storedAt) : record.storedAt;
     this.#current ??= new Map();
-    this.#current.set(id, { offset: record.offset, storedAt: record.storedAt });
-    return false;
+    this.#current.set(id, { offset, storedAt });
+    return isKnown;
   }
 
   #turn(now: number): void {
