@@ -81,7 +81,7 @@ function bench(changes: Partial<UnitHost> = {}) {
     const notes = [...(state?.notes ?? [])].map(([offset, { attempt }]) => `${offset}#${attempt}`);
     return { low: committed?.offset, fresh: state?.fresh, out: state?.out, notes };
   };
-  return { unit, queue, subscription, read, kept, losses };
+  return { unit, queue, subscription, read, kept, losses, host };
 }
 
 const idsOf = (deliveries: readonly Delivery[]) =>
@@ -142,6 +142,25 @@ describe("what a group has of a partition", () => {
     expect(unit.position).toBe(1);
     read(record(1), record(2));
     expect(other.waiting).toBe(2);
+  });
+
+  it("keeps the order of its keys when another partition, whose messages wait beside it, goes to another process", async () => {
+    const { host, queue, subscription, read } = bench();
+    const other = new Unit(home, 1, host);
+    other.restore(0, undefined);
+    other.feed([queue]);
+    const key = { key: "k" };
+    read(record(0, key), record(1, key), record(2));
+    const [first] = await subscription.receive(2, 0);
+    // The second of the key was looked at and waits for the first; the third was not looked at yet.
+    read(record(3, key));
+    other.take(record(4));
+    other.giveUp();
+
+    await subscription.settle([{ kind: "ack", delivery: first! }]);
+    const [second] = await subscription.receive(10, 0);
+    await subscription.settle([{ kind: "ack", delivery: second! }]);
+    expect(idsOf([second!, ...(await subscription.receive(10, 0))])).toEqual(["m1#1", "m3#1"]);
   });
 
   it("is not another process's while something is out, and hands out nothing more once it is given up", async () => {

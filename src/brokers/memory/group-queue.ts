@@ -121,7 +121,10 @@ export class GroupQueue implements EntryQueue {
     if (entry.envelope.key !== undefined) this.#locks.handOn(entry, returning);
   }
 
-  /** Takes every waiting entry of a channel, or of all, out of the queue. */
+  /**
+   * Takes every waiting entry of a channel, or of all, out of the queue. Those that wait for their key stand first: they were looked
+   * at before those that nobody has looked at yet, so that whoever puts entries back in this order keeps the order of each key.
+   */
   takeAll(channel?: string): Entry[] {
     const kept: Entry[] = [];
     const taken: Entry[] = [];
@@ -129,7 +132,7 @@ export class GroupQueue implements EntryQueue {
       (channel === undefined || entry.envelope.channel === channel ? taken : kept).push(entry);
     }
     for (const entry of kept) this.push(entry, false);
-    return [...taken, ...this.#locks.takeAll(channel)];
+    return [...this.#locks.takeAll(channel), ...taken];
   }
 
   wait(subscription: Holder): void {
