@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Ability, BrokerAdmin, Capabilities, StartFrom } from "../core/broker.ts";
 import type { Clock } from "../core/clock.ts";
+import { HeraldError } from "../core/errors.ts";
 import type { PublishOptions } from "../core/message.ts";
 import type { Handler } from "../core/middleware.ts";
 import type { RetryOptions } from "../delivery/retry.ts";
@@ -107,6 +108,13 @@ export interface Messaging {
 export interface Link {
   readonly messaging: Messaging;
   readonly isOwn: boolean;
+}
+
+/** What looks after the channels of a broker. Throws `UNSUPPORTED` where nothing does; `instead` ends the sentence. */
+export function adminOf({ admin, name }: BrokerView, instead: string): BrokerAdmin {
+  if (admin !== undefined) return admin;
+  const message = `The broker '${name}' cannot look after its channels: ${instead}.`;
+  throw new HeraldError("UNSUPPORTED", message, { details: { broker: name, ability: "admin" } });
 }
 
 /** Resolves once the layer below runs. One that belongs to the program is started by the program. */

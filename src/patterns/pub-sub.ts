@@ -1,10 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { BrokerAdmin, ChannelOptions } from "../core/broker.ts";
-import { HeraldError } from "../core/errors.ts";
 import type { PublishOptions } from "../core/message.ts";
 import type { Handler } from "../core/middleware.ts";
 import { isDeadLetterChannel } from "../core/names.ts";
-import { ready, release, type Link, type Listening, type ListenOptions } from "./messaging.ts";
+import { adminOf, ready, release, type Link, type Listening, type ListenOptions } from "./messaging.ts";
 
 /** How topics are subscribed unless a subscription says otherwise. */
 export interface PubSubOptions {
@@ -67,14 +66,6 @@ export class PubSub implements AsyncDisposable {
 
   async #admin(): Promise<BrokerAdmin> {
     await ready(this.#link);
-    const { admin, name } = this.#link.messaging.broker;
-    if (admin !== undefined) return admin;
-    throw new HeraldError(
-      "UNSUPPORTED",
-      `The broker '${name}' cannot look after its channels: publish without creating topics.`,
-      {
-        details: { broker: name, ability: "admin" },
-      },
-    );
+    return adminOf(this.#link.messaging.broker, "publish without creating topics");
   }
 }

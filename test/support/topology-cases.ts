@@ -91,6 +91,9 @@ export function topologyCases(makePlace: () => Shared): void {
     await expect(topology.consume("none", () => {})).rejects.toMatchObject(missing);
     await expect(topology.sendToQueue("none", 1)).rejects.toMatchObject(missing);
     await expect(topology.publish("none", "a", 1)).rejects.toMatchObject(missing);
+    await expect(topology.publish("shop", "a", 1, { id: "two words" })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+    });
     await expect(topology.createExchange("shop", { type: "fanout" })).rejects.toMatchObject({
       code: "ALREADY_EXISTS",
     });

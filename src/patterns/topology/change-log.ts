@@ -1,8 +1,7 @@
 import type { BrokerAdmin } from "../../core/broker.ts";
-import { HeraldError } from "../../core/errors.ts";
 import { once } from "../../core/once.ts";
 import { SharedLook } from "../../core/shared-look.ts";
-import type { Messaging } from "../messaging.ts";
+import { adminOf, type Messaging } from "../messaging.ts";
 import { Layout, type Change } from "./layout.ts";
 
 /** Where the changes of all processes stand in the order in which they were made. */
@@ -40,10 +39,7 @@ export class ChangeLog {
 
   /** Throws `UNSUPPORTED` where the broker cannot look after channels. */
   get admin(): BrokerAdmin {
-    const { admin, name } = this.#messaging.broker;
-    if (admin !== undefined) return admin;
-    const message = `The broker '${name}' cannot look after its channels: it can have no queues and exchanges.`;
-    throw new HeraldError("UNSUPPORTED", message, { details: { broker: name, ability: "admin" } });
+    return adminOf(this.#messaging.broker, "it can have no queues and exchanges");
   }
 
   /** The layout as it was at some moment after this call. Those who ask meanwhile share one look. */
@@ -53,12 +49,12 @@ export class ChangeLog {
     return this.#layout;
   }
 
-  /** Resolves once everybody who looks sees it. What was so already is not written again. */
-  async write(change: Change): Promise<void> {
+  /** Resolves, with the layout, once everybody who looks sees it. What was so already is not written again. */
+  async write(change: Change): Promise<Layout> {
     const layout = await this.read();
-    if (!layout.isNews(change)) return;
+    if (!layout.isNews(change)) return layout;
     await this.#messaging.broker.note(CHANGES, KEY, { [HEADER]: JSON.stringify(change) });
-    await this.read();
+    return this.read();
   }
 
   async #read(): Promise<void> {

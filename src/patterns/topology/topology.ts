@@ -1,8 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { createHash } from "node:crypto";
 import type { ChannelOptions } from "../../core/broker.ts";
 import { HeraldError, showValue } from "../../core/errors.ts";
-import { createId } from "../../core/ids.ts";
+import { checkId, createId, derivedId } from "../../core/ids.ts";
 import type { PublishOptions } from "../../core/message.ts";
 import type { Handler } from "../../core/middleware.ts";
 import { checkChannel } from "../../core/pattern.ts";
@@ -71,8 +70,8 @@ export class Topology implements AsyncDisposable {
       throw new HeraldError("INVALID_ARGUMENT", message, { details: { field: "type" } });
     }
     await ready(this.#link);
-    await this.#log.write({ do: "createExchange", exchange: name, type });
-    const found = (await this.#log.read()).typeOf(name);
+    const layout = await this.#log.write({ do: "createExchange", exchange: name, type });
+    const found = layout.typeOf(name);
     if (found === type) return;
     const message = `The exchange '${name}' is of type ${found}: delete it first, or take another name.`;
     throw new HeraldError("ALREADY_EXISTS", message, { details: { exchange: name, type: found } });
@@ -118,6 +117,7 @@ export class Topology implements AsyncDisposable {
     checkKey(typeIn(layout, exchange), routingKey, false);
     const queues = layout.targets(exchange, routingKey);
     const { id = createId(), correlationId = id } = options;
+    checkId(id);
     const headers = {
       ...options.headers,
       [EXCHANGE_HEADER]: exchange,
@@ -127,7 +127,8 @@ export class Topology implements AsyncDisposable {
       queues.map((queue) =>
         this.#link.messaging.publish(queue, message, {
           ...options,
-          id: copyId(id, queue),
+          // One message in several queues is several messages: each is known again by an id of its own.
+          id: derivedId(`${id} ${queue}`),
           correlationId,
           headers,
         }),
@@ -180,11 +181,6 @@ export class Topology implements AsyncDisposable {
   async #known(queue: string): Promise<void> {
     if (!(await this.#layout()).queues.has(queue)) throw missing("queue", queue);
   }
-}
-
-/** One message in several queues is several messages: each is known again by an id of its own. */
-function copyId(id: string, queue: string): string {
-  return `${id}.${createHash("sha256").update(queue).digest("base64url").slice(0, 10)}`;
 }
 
 function typeIn(layout: Layout, exchange: string): ExchangeType {
