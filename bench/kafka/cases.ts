@@ -1,6 +1,7 @@
 import { KafkaBroker } from "../../src/brokers/kafka/broker.ts";
 import { createEnvelope } from "../../src/core/envelope.ts";
 import { startKafka } from "../../test/support/servers/kafka.ts";
+import { brokerAlone, latency, steadily } from "../engine.ts";
 import type { Case } from "../memory/cases.ts";
 import { Arrivals, PAYLOAD, quantile, startService } from "../memory/service.ts";
 import { byHand } from "./raw.ts";
@@ -12,37 +13,9 @@ const TOGETHER = 2000;
 const BODY = Buffer.from(JSON.stringify(PAYLOAD));
 const RAW = "by hand: Producer of 1,000, Consumer, commit";
 
-/** Broker alone: batches published, received, acknowledged. */
-async function brokerAlone(): Promise<number> {
+async function alone(): Promise<number> {
   await using kafka = await startKafka();
-  const broker = new KafkaBroker({ url: kafka.url, partitions: 1 });
-  await broker.open();
-  const subscription = await broker.subscribe({ pattern: "bench", group: "g", prefetch: WINDOW });
-  const startedAt = performance.now();
-  const reading = (async () => {
-    for (let got = 0; got < COUNT;) {
-      const deliveries = await subscription.receive(500, 10_000);
-      for (const { envelope } of deliveries) JSON.parse(Buffer.from(envelope.body).toString("utf8"));
-      got += deliveries.length;
-      void subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
-    }
-  })();
-  for (let sent = 0; sent < COUNT; sent += WINDOW) {
-    const batch = Array.from({ length: WINDOW }, (_none, n) =>
-      createEnvelope({
-        id: `0190b8a0-0000-7000-8000-${String(sent + n).padStart(12, "0")}`,
-        channel: "bench",
-        source: "bench",
-        time: Date.now(),
-        body: BODY,
-      }),
-    );
-    await broker.publish(batch);
-  }
-  await reading;
-  const rate = (COUNT / (performance.now() - startedAt)) * 1000;
-  await broker.close();
-  return rate;
+  return await brokerAlone(new KafkaBroker({ url: kafka.url, partitions: 1 }), COUNT);
 }
 
 /** The whole path through MessagingService, at-least-once, retry and dead letters armed. */
@@ -74,33 +47,10 @@ async function publishing(atOnce: number): Promise<number> {
   return ((performance.now() - startedAt) * 1000) / (rounds * atOnce);
 }
 
-/** Calls at a steady rate a second. */
-async function steadily(
-  count: number,
-  perSecond: number,
-  call: (n: number) => Promise<unknown>,
-): Promise<void> {
-  const startedAt = performance.now();
-  const calls: Promise<unknown>[] = [];
-  while (calls.length < count) {
-    const due = Math.min(count, Math.floor(((performance.now() - startedAt) * perSecond) / 1000));
-    while (calls.length < due) calls.push(call(calls.length));
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  await Promise.all(calls);
-}
-
-/** Publish to handled at a steady rate, 95th percentile in milliseconds. */
-async function latency(perSecond: number): Promise<number> {
+async function delay(perSecond: number): Promise<number> {
   await using kafka = await startKafka();
-  await using service = await startService({ broker: new KafkaBroker({ url: kafka.url }) });
-  const samples: number[] = [];
-  await service.subscribe<{ at: number }>("bench.messages", async ({ payload }) => {
-    samples.push(performance.now() - payload.at);
-  });
-  const publish = () => service.publish("bench.messages", { ...PAYLOAD, at: performance.now() });
-  await steadily(perSecond * 5, perSecond, publish);
-  return quantile(samples.slice(perSecond), 0.95);
+  const broker = new KafkaBroker({ url: kafka.url });
+  return await latency(broker, { fraction: 0.95, perSecond, skipped: perSecond });
 }
 
 interface Crowd {
@@ -156,10 +106,10 @@ async function crowd(size: number): Promise<Crowd> {
 /** Herald over Kafka beside the same client used by hand, each on a Kafka of its own, one partition, acknowledged by all replicas. */
 export const KAFKA_CASES: readonly Case[] = [
   { name: RAW, unit: "messages/s", run: () => byHand(COUNT) },
-  { name: "Kafka broker", unit: "messages/s", against: RAW, run: () => brokerAlone() },
+  { name: "Kafka broker", unit: "messages/s", against: RAW, run: () => alone() },
   { name: "MessagingService over Kafka", unit: "messages/s", against: RAW, run: () => wholePath() },
-  { name: "publish to handled at 1,000/s, p95", unit: "ms", run: () => latency(1000) },
-  { name: "publish to handled at 10,000/s, p95", unit: "ms", run: () => latency(10_000) },
+  { name: "publish to handled at 1,000/s, p95", unit: "ms", run: () => delay(1000) },
+  { name: "publish to handled at 10,000/s, p95", unit: "ms", run: () => delay(10_000) },
   { name: ONE_BY_ONE, unit: "µs a message", run: () => publishing(1) },
   {
     name: "published a hundred together",

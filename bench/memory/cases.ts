@@ -1,4 +1,5 @@
 import { MemoryBroker, type MessagingServiceOptions } from "../../src/index.ts";
+import { steadily } from "../engine.ts";
 import { Arrivals, PAYLOAD, pump, quantile, startService } from "./service.ts";
 
 /** One measurement: runs in a process of its own, several times, interleaved with the others. */
@@ -71,7 +72,7 @@ async function latency(): Promise<number> {
   await service.subscribe<{ at: number }>("bench.messages", async (message) => {
     samples.push(performance.now() - message.payload.at);
   });
-  await steadily(5000, () => service.publish("bench.messages", { ...PAYLOAD, at: performance.now() }));
+  await steadily(5000, 1000, () => service.publish("bench.messages", { ...PAYLOAD, at: performance.now() }));
   return quantile(samples.slice(500), 0.99);
 }
 
@@ -81,7 +82,7 @@ async function manySubscriptions(): Promise<number> {
   let handled = 0;
   for (let i = 0; i < 10_000; i++) await service.subscribe(`bench.agent-${i}`, async () => void handled++);
   const samples: number[] = [];
-  await steadily(5000, async () => {
+  await steadily(5000, 1000, async () => {
     const startedAt = performance.now();
     await service.publish(`bench.agent-${samples.length % 10_000}`, PAYLOAD);
     samples.push(performance.now() - startedAt);
@@ -121,18 +122,6 @@ async function flatHeap(): Promise<number> {
   };
   const early = await more(1_000_000);
   return (await more(9_000_000)) - early;
-}
-
-/** Calls at 1,000 a second, in bursts of one, as evenly as timers allow. */
-async function steadily(count: number, call: () => Promise<unknown>): Promise<void> {
-  const startedAt = performance.now();
-  const calls: Promise<unknown>[] = [];
-  while (calls.length < count) {
-    const due = Math.min(count, Math.floor(performance.now() - startedAt));
-    while (calls.length < due) calls.push(call());
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  await Promise.all(calls);
 }
 
 /** Herald's own cases, in the order of the report. */
