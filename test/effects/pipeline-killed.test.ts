@@ -7,7 +7,7 @@ import { brokerAt } from "../support/child-effects.ts";
 import { HOPS, type Travelling } from "../support/child-pipeline.ts";
 import type { ChildPlace } from "../support/child-stores.ts";
 import { scratchFolder } from "../support/file-store.ts";
-import { runChild } from "../support/killed.ts";
+import { afterReady, runChild } from "../support/killed.ts";
 import { startRedis, type TestServer } from "../support/servers/redis.ts";
 
 /** More by hand: HERALD_PIPELINE_MESSAGES=100000 vitest run test/effects/pipeline-killed.test.ts */
@@ -60,7 +60,7 @@ it.each(Object.keys(PLACES))(
         options: { id: `in-${n}` },
       }));
       expect((await service.publishBatch(inputs)).every(({ ok }) => ok)).toBe(true);
-      const pair = [0, 1].map(() => runChild(order, 20 + Math.random() * 300, { program }));
+      const pair = [0, 1].map(() => runChild(order, afterReady(20 + Math.random() * 300), { program }));
       for (const { signal, stderr } of await Promise.all(pair)) {
         expect([signal, stderr]).toEqual(["SIGKILL", ""]);
         kills++;

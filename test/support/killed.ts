@@ -8,10 +8,18 @@ export interface Killed {
   readonly stderr: string;
 }
 
-/** Runs a child, else that of the stores, until it ends, or kills it so many milliseconds after it was ready. */
+/** Asked at each whole line that a child says, with how many there were: in how many milliseconds it is killed, if it is. */
+export type Deadline = (line: string, count: number) => number | undefined;
+
+/** Kills the child so many milliseconds after it was ready: where it may die with nothing done. */
+export function afterReady(ms: number): Deadline {
+  return (_line, count) => (count === 1 ? ms : undefined);
+}
+
+/** Runs a child, else that of the stores, until it ends or is killed. */
 export function runChild(
   order: object,
-  killAfterMs?: number,
+  deadline?: Deadline,
   {
     program = "child-stores.ts",
     onStart,
@@ -24,14 +32,20 @@ export function runChild(
       stdio: ["ignore", "pipe", "pipe"],
     });
     onStart?.(child);
-    let said = "";
     let stderr = "";
+    let unended = "";
+    const lines: string[] = [];
+    const hear = (line: string): void => {
+      const ms = deadline?.(line, lines.push(line));
+      if (ms !== undefined) setTimeout(() => child.kill("SIGKILL"), ms);
+    };
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      if (said === "" && killAfterMs !== undefined) setTimeout(() => child.kill("SIGKILL"), killAfterMs);
-      said += text;
+      const said = (unended + text).split("\n");
+      unended = said.pop() ?? "";
+      said.forEach(hear);
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
     child.on("error", reject);
-    child.on("close", (_code, signal) => resolve({ lines: said.split("\n").slice(0, -1), signal, stderr }));
+    child.on("close", (_code, signal) => resolve({ lines, signal, stderr }));
   });
 }
