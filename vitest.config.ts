@@ -20,7 +20,7 @@ export default defineConfig({
     // Servers start in hooks: a JVM takes its time on a busy machine.
     hookTimeout: 120_000,
     // How long a condition may take that a busy machine delays; what holds is found at once.
-    expect: { poll: { timeout: 20_000 } },
+    expect: { poll: { timeout: 60_000 } },
     // Node strips types with WebAssembly, and V8 13.6 can end a process whose threads make the wrappers of its imports faster at
     // the same time: "Check failed: jit_page.has_value()". They stay as they are; built code has no WebAssembly.
     execArgv: ["--wasm-wrapper-tiering-budget=2147483647"],

@@ -6,6 +6,7 @@ import path from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { HeraldError, loadAgents, MemoryBroker, MessagingService } from "../src/index.ts";
 import { codeOf, siege } from "./support/siege.ts";
+import { BUSY_MS } from "./support/taking.ts";
 
 /** A manifest file in a folder of its own. */
 function manifestFile(text: string | Uint8Array, name = "a.yaml"): string {
@@ -55,7 +56,7 @@ describe("a hostile manifest", () => {
     const startedAt = performance.now();
 
     expect(["INVALID_MANIFEST", "INVALID_ARGUMENT"]).toContain(await codeOf(() => load(file)));
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(2000 + BUSY_MS);
     await survives();
   });
 
@@ -133,7 +134,7 @@ describe("a hostile schema", () => {
     expect(await codeOf(() => target.subscribe("victim", () => {}, { schema: make() as never }))).toBe(
       "UNSAFE_SCHEMA",
     );
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(2000 + BUSY_MS);
     expect(target.listSubscriptions()).toEqual([]);
     await survives();
   });
@@ -196,7 +197,7 @@ describe("a hostile schema", () => {
     await target.publish("victim", [...Array.from({ length: 50_000 }, () => "aaaaaaaaaaaaaaaaaa"), "!"]);
     await survives();
 
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(2000 + BUSY_MS);
     expect(handled).toBe(1);
     expect(await target.deadLetters.stats()).toMatchObject({ byCode: { SCHEMA_VIOLATION: 1 } });
   });

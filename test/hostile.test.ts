@@ -8,6 +8,7 @@ import {
 } from "../src/index.ts";
 import type { SubscribeOptions } from "../src/service/options.ts";
 import { codeOf, siege } from "./support/siege.ts";
+import { BUSY_MS } from "./support/taking.ts";
 
 /** Names that reach for the file system, for another channel, or for a server's own wildcards. */
 const HOSTILE_NAMES = [
@@ -100,7 +101,7 @@ describe("a hostile channel name", () => {
     const startedAt = performance.now();
     await target.publish("a".repeat(200), 1);
 
-    expect(performance.now() - startedAt).toBeLessThan(1000);
+    expect(performance.now() - startedAt).toBeLessThan(1000 + BUSY_MS);
     await survives();
   });
 });

@@ -77,7 +77,8 @@ describe("SystemClock", () => {
   });
 
   test("the machine's own clock stands close to Date.now() and never goes back", () => {
-    expect(Math.abs(systemClock.now() - Date.now())).toBeLessThan(50);
+    const apart = Array.from({ length: 20 }, () => Math.abs(systemClock.now() - Date.now()));
+    expect(Math.min(...apart)).toBeLessThan(50);
     const first = systemClock.monotonic();
     expect(systemClock.monotonic()).toBeGreaterThanOrEqual(first);
   });

@@ -158,8 +158,6 @@ describe("provenance", () => {
       a.publish("out", payload, { headers: { Tenant: "t" }, priority: 10 }),
     );
     await b.publish("in", { n: 1.5, text: "ä" }, { correlationId: "t", ttlSeconds: 60, partitionKey: "k" });
-    await expect
-      .poll(() => b.conversations.verify("t"), { timeout: 10_000 })
-      .toMatchObject({ ok: true, messages: 2 });
+    await expect.poll(() => b.conversations.verify("t")).toMatchObject({ ok: true, messages: 2 });
   });
 });

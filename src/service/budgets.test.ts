@@ -286,7 +286,7 @@ describe("a conversation that is stopped", () => {
     let calls = 0;
     await later.subscribe("work", () => void calls++);
     await operator.publish("work", 1, { correlationId: "bad" });
-    await expect.poll(() => later.getMetrics().deadLettered, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => later.getMetrics().deadLettered).toBe(1);
     expect([calls, (await codes(later))[0]]).toEqual([0, ["CONVERSATION_STOPPED", "work", undefined]]);
   });
 

@@ -6,7 +6,8 @@ import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import type { Delivery } from "../../src/core/delivery.ts";
 import { MessagingService } from "../../src/service/service.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
-import { ack, BullMQBench, take } from "../support/bullmq.ts";
+import { BullMQBench } from "../support/bullmq.ts";
+import { ack, take } from "../support/taking.ts";
 import { envelope } from "../support/envelopes.ts";
 import { whenRedis } from "../support/servers/when.ts";
 

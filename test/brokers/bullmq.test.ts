@@ -6,7 +6,8 @@ import { EVENTS } from "../../src/core/events.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { testBroker } from "../../src/testing/conformance/test-broker.ts";
 import { standsInReadme } from "../support/ability-matrix.ts";
-import { ack, BullMQBench, take } from "../support/bullmq.ts";
+import { BullMQBench } from "../support/bullmq.ts";
+import { ack, take } from "../support/taking.ts";
 import { envelope } from "../support/envelopes.ts";
 import { bullmqHarness } from "../support/harness-bullmq.ts";
 import { startRedis } from "../support/servers/redis.ts";
@@ -104,7 +105,7 @@ whenRedis("bullmq", () => {
       await once(listener, "exit");
 
       const left = () => bench.redis.command("KEYS", `${prefix}:news~~*`);
-      await expect.poll(left, { timeout: 5000 }).toEqual([]);
+      await expect.poll(left).toEqual([]);
       expect((await broker.publish([envelope({ id: "n", channel: "news" })]))[0]).toMatchObject({
         matched: 0,
       });

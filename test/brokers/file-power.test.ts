@@ -64,7 +64,7 @@ beforeAll(async () => {
     note();
   }
   await broker.close();
-}, 60_000);
+});
 afterAll(() => rmSync(root, { recursive: true }));
 
 /** What SQLite alone reads from the storage at `place`. */

@@ -4,7 +4,8 @@ import type { KafkaBroker } from "../../src/brokers/kafka/broker.ts";
 import type { Subscription } from "../../src/core/broker.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { envelope } from "../support/envelopes.ts";
-import { ack, kafkaBench, take, until } from "../support/kafka.ts";
+import { kafkaBench } from "../support/kafka.ts";
+import { ack, take, until } from "../support/taking.ts";
 import { whenStarted } from "../support/servers/when.ts";
 
 const AGENTS = 2000;
@@ -35,75 +36,61 @@ whenStarted("kafka", "a Kafka broker and the inboxes of many agents", () => {
   describe(`of ${AGENTS}`, () => {
     const everybody = Array.from({ length: AGENTS }, (_none, n) => n);
 
-    it(
-      "keeps them in one topic, and gives each agent its own messages and no others",
-      { timeout: 60_000 },
-      async () => {
-        const namespace = newPlace();
-        const broker = await bench.opened({ namespace, publishTimeoutMs: 20_000 });
-        const elsewhere = await bench.opened({ namespace, publishTimeoutMs: 20_000 });
-        const inboxes = await listening(broker, everybody);
-        const two = (agent: number) => [`${agent}-first`, `${agent}-second`];
+    it("keeps them in one topic, and gives each agent its own messages and no others", async () => {
+      const namespace = newPlace();
+      const broker = await bench.opened({ namespace, publishTimeoutMs: 20_000 });
+      const elsewhere = await bench.opened({ namespace, publishTimeoutMs: 20_000 });
+      const inboxes = await listening(broker, everybody);
+      const two = (agent: number) => [`${agent}-first`, `${agent}-second`];
 
-        const sent = everybody.flatMap((agent) => two(agent).map((id) => message(inboxOf(agent), id)));
-        const results = await elsewhere.publish(sent);
+      const sent = everybody.flatMap((agent) => two(agent).map((id) => message(inboxOf(agent), id)));
+      const results = await elsewhere.publish(sent);
 
-        expect(results.filter(({ ok }) => !ok)).toEqual([]);
-        for (const agent of everybody) {
-          const subscription = inboxes[agent] as Subscription;
-          const deliveries = await take(subscription, 2);
-          expect(ids(deliveries)).toEqual(two(agent));
-          await ack(subscription, deliveries);
-        }
-        const more = await Promise.all(inboxes.map((subscription) => subscription.receive(10, 0)));
-        expect(more.flat()).toEqual([]);
-        expect(await topicsOf(namespace)).toEqual([`${namespace}.--directory`, `${namespace}.--shared`]);
-      },
-    );
+      expect(results.filter(({ ok }) => !ok)).toEqual([]);
+      for (const agent of everybody) {
+        const subscription = inboxes[agent] as Subscription;
+        const deliveries = await take(subscription, 2);
+        expect(ids(deliveries)).toEqual(two(agent));
+        await ack(subscription, deliveries);
+      }
+      const more = await Promise.all(inboxes.map((subscription) => subscription.receive(10, 0)));
+      expect(more.flat()).toEqual([]);
+      expect(await topicsOf(namespace)).toEqual([`${namespace}.--directory`, `${namespace}.--shared`]);
+    });
 
-    it(
-      "says how all of them stand without counting through their topic, and of one that is named exactly",
-      { timeout: 60_000 },
-      async () => {
-        const namespace = newPlace();
-        const broker = await bench.opened({ namespace, publishTimeoutMs: 20_000 });
-        const inboxes = await listening(broker, everybody);
-        await broker.publish(["a", "b", "c"].map((id) => message(inboxOf(7), id)));
-        await take(inboxes[7] as Subscription, 3).then(([first]) =>
-          ack(inboxes[7] as Subscription, [first!]),
-        );
+    it("says how all of them stand without counting through their topic, and of one that is named exactly", async () => {
+      const namespace = newPlace();
+      const broker = await bench.opened({ namespace, publishTimeoutMs: 20_000 });
+      const inboxes = await listening(broker, everybody);
+      await broker.publish(["a", "b", "c"].map((id) => message(inboxOf(7), id)));
+      await take(inboxes[7] as Subscription, 3).then(([first]) => ack(inboxes[7] as Subscription, [first!]));
 
-        const all = await broker.inspect();
-        const one = await broker.inspect({ channels: [inboxOf(7)] });
+      const all = await broker.inspect();
+      const one = await broker.inspect({ channels: [inboxOf(7)] });
 
-        expect(all.channels).toHaveLength(AGENTS);
-        const lagOf = (channel: string) => all.channels.find((report) => report.channel === channel)?.groups;
-        expect(lagOf(inboxOf(7))).toEqual([{ group: inboxOf(7), lag: 2, unsettled: 2 }]);
-        expect(lagOf(inboxOf(8))).toEqual([{ group: inboxOf(8), lag: 0, unsettled: 0 }]);
-        expect(one.channels).toEqual([
-          { channel: inboxOf(7), depth: 3, groups: [{ group: inboxOf(7), lag: 2, unsettled: 2 }] },
-        ]);
-      },
-    );
+      expect(all.channels).toHaveLength(AGENTS);
+      const lagOf = (channel: string) => all.channels.find((report) => report.channel === channel)?.groups;
+      expect(lagOf(inboxOf(7))).toEqual([{ group: inboxOf(7), lag: 2, unsettled: 2 }]);
+      expect(lagOf(inboxOf(8))).toEqual([{ group: inboxOf(8), lag: 0, unsettled: 0 }]);
+      expect(one.channels).toEqual([
+        { channel: inboxOf(7), depth: 3, groups: [{ group: inboxOf(7), lag: 2, unsettled: 2 }] },
+      ]);
+    });
 
-    it(
-      "lets a group that watches them all begin at its beginning, whichever inbox it is",
-      { timeout: 60_000 },
-      async () => {
-        const namespace = newPlace();
-        const broker = await bench.opened({ namespace, publishTimeoutMs: 20_000 });
-        await Promise.all(everybody.map((agent) => broker.admin.declare(inboxOf(agent))));
-        await broker.publish(everybody.map((agent) => message(inboxOf(agent), `before-${agent}`)));
+    it("lets a group that watches them all begin at its beginning, whichever inbox it is", async () => {
+      const namespace = newPlace();
+      const broker = await bench.opened({ namespace, publishTimeoutMs: 20_000 });
+      await Promise.all(everybody.map((agent) => broker.admin.declare(inboxOf(agent))));
+      await broker.publish(everybody.map((agent) => message(inboxOf(agent), `before-${agent}`)));
 
-        const watching = await broker.subscribe({ pattern: "agent-*", group: "audit", prefetch: 5000 });
-        await broker.publish([3, 1999].map((agent) => message(inboxOf(agent), `after-${agent}`)));
-        await broker.publish([message(inboxOf(AGENTS), "of a new one")]);
+      const watching = await broker.subscribe({ pattern: "agent-*", group: "audit", prefetch: 5000 });
+      await broker.publish([3, 1999].map((agent) => message(inboxOf(agent), `after-${agent}`)));
+      await broker.publish([message(inboxOf(AGENTS), "of a new one")]);
 
-        const seen = await take(watching, 3);
-        expect(ids(seen).toSorted()).toEqual(["after-1999", "after-3", "of a new one"]);
-        expect(await watching.receive(10, 200)).toEqual([]);
-      },
-    );
+      const seen = await take(watching, 3);
+      expect(ids(seen).toSorted()).toEqual(["after-1999", "after-3", "of a new one"]);
+      expect(await watching.receive(10, 200)).toEqual([]);
+    });
   });
 
   it("keeps what comes for an agent that is away until it is back, in whichever process", async () => {
@@ -141,38 +128,34 @@ whenStarted("kafka", "a Kafka broker and the inboxes of many agents", () => {
       await Promise.all(own.map((subscription, agent) => drain(subscription, String(agent))));
       await Promise.all(replicas.flat().map((subscription) => drain(subscription, "8")));
       return [...got.values()].flat().length === 9;
-    }, 20_000);
+    });
     for (let agent = 0; agent <= 8; agent++) expect(got.get(String(agent))).toEqual([`m${agent}`]);
   });
 
-  it(
-    "lets processes find each other that have more agents than fit into what Kafka keeps of a group",
-    { timeout: 120_000 },
-    async () => {
-      const each = 8000;
-      const namespace = newPlace();
-      const names = [0, 1].map(() => Array.from({ length: each }, () => `agent-${crypto.randomUUID()}`));
-      const inboxes: Subscription[] = [];
-      const brokers: KafkaBroker[] = [];
-      for (const agents of names) {
-        const broker = await bench.opened({ namespace, publishTimeoutMs: 30_000 });
-        brokers.push(broker);
-        for (let from = 0; from < each; from += 2000)
-          inboxes.push(
-            ...(await Promise.all(
-              agents
-                .slice(from, from + 2000)
-                .map((name) => broker.subscribe({ pattern: name, group: name, prefetch: 10 })),
-            )),
-          );
-      }
-      const asked = [0, each - 1, each, 2 * each - 1];
+  it("lets processes find each other that have more agents than fit into what Kafka keeps of a group", async () => {
+    const each = 8000;
+    const namespace = newPlace();
+    const names = [0, 1].map(() => Array.from({ length: each }, () => `agent-${crypto.randomUUID()}`));
+    const inboxes: Subscription[] = [];
+    const brokers: KafkaBroker[] = [];
+    for (const agents of names) {
+      const broker = await bench.opened({ namespace, publishTimeoutMs: 30_000 });
+      brokers.push(broker);
+      for (let from = 0; from < each; from += 2000)
+        inboxes.push(
+          ...(await Promise.all(
+            agents
+              .slice(from, from + 2000)
+              .map((name) => broker.subscribe({ pattern: name, group: name, prefetch: 10 })),
+          )),
+        );
+    }
+    const asked = [0, each - 1, each, 2 * each - 1];
 
-      await brokers[0]!.publish(asked.map((at) => message(names.flat()[at]!, `m${at}`)));
+    await brokers[0]!.publish(asked.map((at) => message(names.flat()[at]!, `m${at}`)));
 
-      for (const at of asked) expect(ids(await take(inboxes[at]!, 1))).toEqual([`m${at}`]);
-    },
-  );
+    for (const at of asked) expect(ids(await take(inboxes[at]!, 1))).toEqual([`m${at}`]);
+  });
 
   it("empties and reads again one inbox, and leaves those beside it alone", async () => {
     const broker = await bench.opened({ sharedPartitions: 1 });

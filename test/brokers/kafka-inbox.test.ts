@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { newPlace } from "../../src/testing/conformance/context.ts";
-import { kafkaBench, until } from "../support/kafka.ts";
+import { kafkaBench } from "../support/kafka.ts";
+import { until } from "../support/taking.ts";
 import { whenStarted } from "../support/servers/when.ts";
 
 whenStarted("kafka", "the record of handled ids in Kafka", () => {

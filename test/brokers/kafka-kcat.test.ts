@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { expect, it } from "vitest";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { envelope } from "../support/envelopes.ts";
-import { ack, kafkaBench, take } from "../support/kafka.ts";
+import { kafkaBench } from "../support/kafka.ts";
+import { ack, take } from "../support/taking.ts";
 import { kcatBinary } from "../support/servers/kcat-binary.ts";
 import { whenStarted } from "../support/servers/when.ts";
 

@@ -3,7 +3,8 @@ import type { Delivery } from "../../src/core/delivery.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { envelope } from "../support/envelopes.ts";
-import { ack, IMPATIENT, kafkaBench, take } from "../support/kafka.ts";
+import { IMPATIENT, kafkaBench } from "../support/kafka.ts";
+import { ack, take } from "../support/taking.ts";
 import { whenStarted } from "../support/servers/when.ts";
 
 const spec = { pattern: "c", group: "g", prefetch: 5000 };
@@ -35,41 +36,37 @@ whenStarted("kafka", "what waits in a partition of Kafka", () => {
     ]);
   });
 
-  it(
-    "survives the death of its process: what was acknowledged past it stays so, and it comes at its time with its attempt",
-    { timeout: 60_000 },
-    async () => {
-      await using proxy = await FaultProxy.before(bench.server);
-      const namespace = newPlace();
-      const { host, port } = proxy.address;
-      const dying = await bench.opened({ url: `kafka://${host}:${port}`, namespace, partitions: 1 });
-      const subscription = await dying.subscribe(spec);
-      await dying.publish(Array.from({ length: MANY }, (_none, n) => message(`m${n}`)));
-      const deliveries = await take(subscription, MANY);
-      const dueAt = Date.now() + 6000;
-      await subscription.settle(
-        deliveries.map((delivery) =>
-          isFailing(delivery)
-            ? { kind: "nack", delivery, delayMs: dueAt - Date.now(), failure }
-            : { kind: "ack", delivery },
-        ),
-      );
-      proxy.set({ frozen: "both" });
+  it("survives the death of its process: what was acknowledged past it stays so, and it comes at its time with its attempt", async () => {
+    await using proxy = await FaultProxy.before(bench.server);
+    const namespace = newPlace();
+    const { host, port } = proxy.address;
+    const dying = await bench.opened({ url: `kafka://${host}:${port}`, namespace, partitions: 1 });
+    const subscription = await dying.subscribe(spec);
+    await dying.publish(Array.from({ length: MANY }, (_none, n) => message(`m${n}`)));
+    const deliveries = await take(subscription, MANY);
+    const dueAt = Date.now() + 6000;
+    await subscription.settle(
+      deliveries.map((delivery) =>
+        isFailing(delivery)
+          ? { kind: "nack", delivery, delayMs: dueAt - Date.now(), failure }
+          : { kind: "ack", delivery },
+      ),
+    );
+    proxy.set({ frozen: "both" });
 
-      const next = await bench.opened({ namespace, partitions: 1 });
-      const again = await next.subscribe(spec);
-      const returned: Delivery[] = [];
-      const early: Delivery[] = [];
-      while (returned.length < FAILING && Date.now() < dueAt + 20_000) {
-        const some = await again.receive(MANY, 200);
-        if (Date.now() < dueAt) early.push(...some);
-        returned.push(...some);
-      }
+    const next = await bench.opened({ namespace, partitions: 1 });
+    const again = await next.subscribe(spec);
+    const returned: Delivery[] = [];
+    const early: Delivery[] = [];
+    while (returned.length < FAILING && Date.now() < dueAt + 20_000) {
+      const some = await again.receive(MANY, 200);
+      if (Date.now() < dueAt) early.push(...some);
+      returned.push(...some);
+    }
 
-      expect(ids(early)).toEqual([]);
-      expect(returned.every((delivery) => delivery.attempt === 2)).toBe(true);
-      expect(ids(returned).toSorted()).toEqual(ids(deliveries.filter(isFailing)).toSorted());
-      expect(await again.receive(MANY, 500)).toEqual([]);
-    },
-  );
+    expect(ids(early)).toEqual([]);
+    expect(returned.every((delivery) => delivery.attempt === 2)).toBe(true);
+    expect(ids(returned).toSorted()).toEqual(ids(deliveries.filter(isFailing)).toSorted());
+    expect(await again.receive(MANY, 500)).toEqual([]);
+  });
 });

@@ -9,7 +9,7 @@ whenStarted("kafka", "kafka", () => {
   let server: TestKafka;
   beforeAll(async () => {
     server = await startKafka();
-  }, 60_000);
+  });
   afterAll(() => server.stop());
 
   testBroker(

@@ -10,7 +10,7 @@ import { newPlace } from "../../src/testing/conformance/context.ts";
 import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { envelope } from "../support/envelopes.ts";
 import { NatsBench } from "../support/nats.ts";
-import { ack, idsOf, take, until } from "../support/redis.ts";
+import { ack, idsOf, take, until } from "../support/taking.ts";
 import { startNatsCluster } from "../support/servers/nats-cluster.ts";
 import { whenStarted } from "../support/servers/when.ts";
 
@@ -29,7 +29,7 @@ whenStarted("nats", "a NATS broker and its servers", () => {
   afterEach(() => bench.cleanUp());
 
   describe("when the server goes and comes back", () => {
-    it("goes on after a kill, with everything that was acknowledged", { timeout: 30_000 }, async () => {
+    it("goes on after a kill, with everything that was acknowledged", async () => {
       const server = await bench.own();
       const broker = await bench.opened({ url: server.url });
       const subscription = await broker.subscribe(spec);
@@ -46,48 +46,44 @@ whenStarted("nats", "a NATS broker and its servers", () => {
       expect(idsOf(await waiting)).toEqual(["x"]);
     });
 
-    it(
-      "refuses a publish while there is no server, or stores it: it never hangs and never loses",
-      { timeout: 30_000 },
-      async () => {
-        const server = await bench.own();
-        const broker = await bench.opened({ url: server.url });
-        const subscription = await broker.subscribe(spec);
-        const stored: string[] = [];
-        const codes = new Set<string>();
-        let n = 0;
-        const writing = { isOver: false };
-        const write = async () => {
-          while (!writing.isOver) {
-            const id = `m${n++}`;
-            const [result] = await broker.publish([now({ id })]);
-            if (result?.ok === true) stored.push(id);
-            else codes.add(result?.error.code ?? "");
-          }
-        };
-        const written = write();
-        await until(() => stored.length > 50);
-        await server.kill();
-        await until(() => codes.has("NOT_CONNECTED"));
-        const before = stored.length;
-        await server.start();
-        await until(() => stored.length > before + 10, 10_000);
-        writing.isOver = true;
-        await written;
+    it("refuses a publish while there is no server, or stores it: it never hangs and never loses", async () => {
+      const server = await bench.own();
+      const broker = await bench.opened({ url: server.url });
+      const subscription = await broker.subscribe(spec);
+      const stored: string[] = [];
+      const codes = new Set<string>();
+      let n = 0;
+      const writing = { isOver: false };
+      const write = async () => {
+        while (!writing.isOver) {
+          const id = `m${n++}`;
+          const [result] = await broker.publish([now({ id })]);
+          if (result?.ok === true) stored.push(id);
+          else codes.add(result?.error.code ?? "");
+        }
+      };
+      const written = write();
+      await until(() => stored.length > 50);
+      await server.kill();
+      await until(() => codes.has("NOT_CONNECTED"));
+      const before = stored.length;
+      await server.start();
+      await until(() => stored.length > before + 10);
+      writing.isOver = true;
+      await written;
 
-        // One that was under way may be stored or not, and that is what its code says.
-        expect([...codes].filter((code) => !["NOT_CONNECTED", "PUBLISH_UNKNOWN"].includes(code))).toEqual([]);
-        const got = new Set<string>();
-        await until(async () => {
-          const deliveries = await subscription.receive(1000, 200);
-          for (const id of idsOf(deliveries)) got.add(id);
-          await ack(subscription, deliveries);
-          return stored.every((id) => got.has(id));
-        }, 10_000);
-      },
-    );
+      // One that was under way may be stored or not, and that is what its code says.
+      expect([...codes].filter((code) => !["NOT_CONNECTED", "PUBLISH_UNKNOWN"].includes(code))).toEqual([]);
+      const got = new Set<string>();
+      await until(async () => {
+        const deliveries = await subscription.receive(1000, 200);
+        for (const id of idsOf(deliveries)) got.add(id);
+        await ack(subscription, deliveries);
+        return stored.every((id) => got.has(id));
+      });
+    });
 
-    it("counts an attempt that the killed server has forgotten", { timeout: 30_000 }, async () => {
+    it("counts an attempt that the killed server has forgotten", async () => {
       const server = await bench.own();
       const namespace = newPlace();
       const broker = await bench.opened({ url: server.url, namespace });
@@ -105,7 +101,7 @@ whenStarted("nats", "a NATS broker and its servers", () => {
       expect(again[0]).toMatchObject({ attempt: 2, envelope: { id: "m" } });
     });
 
-    it("counts it in a process too that comes only afterwards", { timeout: 30_000 }, async () => {
+    it("counts it in a process too that comes only afterwards", async () => {
       const server = await bench.own();
       const namespace = newPlace();
       const broker = await bench.opened({ url: server.url, namespace });
@@ -128,7 +124,7 @@ whenStarted("nats", "a NATS broker and its servers", () => {
   });
 
   describe("on a bad way to the server", () => {
-    it("notices a link that is half open, and is back when another stands", { timeout: 30_000 }, async () => {
+    it("notices a link that is half open, and is back when another stands", async () => {
       await using proxy = await FaultProxy.before(bench.server);
       const { host, port } = proxy.address;
       const broker = await bench.opened({ url: `nats://${host}:${port}` });
@@ -149,7 +145,7 @@ whenStarted("nats", "a NATS broker and its servers", () => {
       });
     });
 
-    it("never hangs a publish on a server that is held", { timeout: 30_000 }, async () => {
+    it("never hangs a publish on a server that is held", async () => {
       const server = await bench.own();
       const broker = await bench.opened({ url: server.url });
       await server.pause();
@@ -282,7 +278,7 @@ whenStarted("nats", "a NATS broker and its servers", () => {
         (error: { code: string }) => error.code,
       );
 
-    it("says why, by a code", { timeout: 30_000 }, async () => {
+    it("says why, by a code", async () => {
       expect(() => bench.made({ url: "http://x" })).toThrow(/nats: or tls:/);
       expect(() => bench.made({ namespace: "a.b" })).toThrow(/namespace/);
       expect(await codeOf(bench.made({ url: "nats://127.0.0.1:1" }))).toBe("NOT_CONNECTED");
@@ -302,31 +298,27 @@ whenStarted("nats", "a NATS broker and its servers", () => {
     });
   });
 
-  it(
-    "keeps its streams on three servers, and goes on when one of them is killed",
-    { timeout: 60_000 },
-    async () => {
-      const cluster = await startNatsCluster();
-      bench.after(() => cluster.stop());
-      const [first, ...others] = cluster.nodes;
-      const servers = others.map(({ port }) => `127.0.0.1:${port}`);
-      const broker = await bench.opened({
-        url: first?.url ?? "",
-        servers,
-        replicas: 3,
-        commandTimeoutMs: 3000,
-      });
-      const subscription = await broker.subscribe(spec);
-      await publish(broker, "m0", "m1");
-      expect(new Set(idsOf(await take(subscription, 2)))).toEqual(new Set(["m0", "m1"]));
+  it("keeps its streams on three servers, and goes on when one of them is killed", async () => {
+    const cluster = await startNatsCluster();
+    bench.after(() => cluster.stop());
+    const [first, ...others] = cluster.nodes;
+    const servers = others.map(({ port }) => `127.0.0.1:${port}`);
+    const broker = await bench.opened({
+      url: first?.url ?? "",
+      servers,
+      replicas: 3,
+      commandTimeoutMs: 3000,
+    });
+    const subscription = await broker.subscribe(spec);
+    await publish(broker, "m0", "m1");
+    expect(new Set(idsOf(await take(subscription, 2)))).toEqual(new Set(["m0", "m1"]));
 
-      await first?.kill();
-      await until(async () => (await broker.publish([now({ id: "m2" })], { dedupe: true }))[0]?.ok, 20_000);
-      const got = new Set<string>();
-      await until(async () => {
-        for (const id of idsOf(await subscription.receive(10, 500))) got.add(id);
-        return got.has("m2");
-      }, 20_000);
-    },
-  );
+    await first?.kill();
+    await until(async () => (await broker.publish([now({ id: "m2" })], { dedupe: true }))[0]?.ok);
+    const got = new Set<string>();
+    await until(async () => {
+      for (const id of idsOf(await subscription.receive(10, 500))) got.add(id);
+      return got.has("m2");
+    });
+  });
 });

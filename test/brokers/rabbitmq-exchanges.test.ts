@@ -9,16 +9,14 @@ import { newPlace } from "../../src/testing/conformance/context.ts";
 import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { envelope } from "../support/envelopes.ts";
 import { RabbitBench } from "../support/rabbitmq.ts";
-import { ack, take, until } from "../support/redis.ts";
+import { ack, take, until } from "../support/taking.ts";
 import { run } from "../support/run.ts";
 import { onPath } from "../support/servers/found.ts";
 import { whenFound, whenStarted } from "../support/servers/when.ts";
 
-const STARTS_WITHIN_MS = 60_000;
-
 whenStarted("rabbitmq", "exchanges and queues of RabbitMQ by their own names", () => {
   const bench = new RabbitBench();
-  beforeAll(() => bench.start({ management: true }), STARTS_WITHIN_MS);
+  beforeAll(() => bench.start({ management: true }));
   afterAll(() => bench.stop());
   afterEach(() => bench.cleanUp());
 
@@ -221,7 +219,7 @@ whenStarted("rabbitmq", "exchanges and queues of RabbitMQ by their own names", (
     });
     proxy.reset();
     proxy.set({});
-    await until(() => rabbit.isConnected(), 10_000);
+    await until(() => rabbit.isConnected());
   });
 
   it("are nothing before connect() and after disconnect()", async () => {
@@ -240,7 +238,7 @@ whenStarted("rabbitmq", "exchanges and queues of RabbitMQ by their own names", (
   const noPython = onPath("python3") === undefined ? "there is no python3 on the PATH" : undefined;
   whenFound("rabbitmqadmin", noPython, () =>
     describe("beside rabbitmqadmin", () => {
-      it("messages are read and written with it", { timeout: 60_000 }, async () => {
+      it("messages are read and written with it", async () => {
         const namespace = newPlace();
         const broker = await bench.opened({ namespace });
         const subscription = await broker.subscribe({ pattern: "orders.*", group: "g", prefetch: 10 });
@@ -283,7 +281,6 @@ async function rabbitmqadmin(bench: RabbitBench): Promise<(...args: readonly str
   let script: Response | undefined;
   await until(
     async () => (script = await fetch(`${managementUrl}/cli/rabbitmqadmin`).catch(() => undefined))?.ok,
-    20_000,
   );
   writeFileSync(file, (await script?.text()) ?? "");
   const { hostname, port } = new URL(managementUrl);

@@ -6,11 +6,10 @@ import { newPlace } from "../../src/testing/conformance/context.ts";
 import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { envelope } from "../support/envelopes.ts";
 import { RabbitBench } from "../support/rabbitmq.ts";
-import { ack, idsOf, take, until } from "../support/redis.ts";
+import { ack, idsOf, take, until } from "../support/taking.ts";
 import { freePorts } from "../support/servers/server-process.ts";
 import { whenStarted } from "../support/servers/when.ts";
 
-const STARTS_WITHIN_MS = 60_000;
 const spec = { pattern: "c", group: "g", prefetch: 100 };
 const now = (init: Parameters<typeof envelope>[0] = {}) =>
   envelope({ time: Date.now(), channel: "c", ...init });
@@ -21,12 +20,12 @@ const publish = async (broker: RabbitBroker, ...ids: readonly string[]) => {
 
 whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
   const bench = new RabbitBench();
-  beforeAll(() => bench.start(), STARTS_WITHIN_MS);
+  beforeAll(() => bench.start());
   afterAll(() => bench.stop());
   afterEach(() => bench.cleanUp());
 
   describe("when the server goes and comes back", () => {
-    it("goes on after a kill, with everything that was acknowledged", { timeout: 120_000 }, async () => {
+    it("goes on after a kill, with everything that was acknowledged", async () => {
       const { server } = bench;
       const broker = await bench.opened({ url: server.url });
       const subscription = await broker.subscribe(spec);
@@ -38,58 +37,54 @@ whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
       await until(async () => (await broker.inspect()).state === "down");
       await server.start();
 
-      await until(() => broker.isConnected, 10_000);
+      await until(() => broker.isConnected);
       expect(idsOf(await take(subscription, 3)).toSorted()).toEqual(["m0", "m1", "m2"]);
-      await until(async () => (await broker.publish([now({ id: "x", channel: "later" })]))[0]?.ok, 10_000);
+      await until(async () => (await broker.publish([now({ id: "x", channel: "later" })]))[0]?.ok);
       expect(idsOf(await waiting)).toEqual(["x"]);
     });
 
-    it(
-      "refuses a publish while there is no server, or stores it: it never hangs and never loses",
-      { timeout: 120_000 },
-      async () => {
-        const { server } = bench;
-        const broker = await bench.opened({ url: server.url });
-        const subscription = await broker.subscribe(spec);
-        await server.settled();
-        const stored: string[] = [];
-        const codes = new Set<string>();
-        const writing = { isOver: false, n: 0 };
-        const write = async () => {
-          while (!writing.isOver) {
-            const id = `m${writing.n++}`;
-            const [result] = await broker.publish([now({ id })]);
-            if (result?.ok === true) stored.push(id);
-            else {
-              codes.add(result?.error.code ?? "");
-              // A server that starts needs the processor too.
-              await new Promise((resolve) => setTimeout(resolve, 5));
-            }
+    it("refuses a publish while there is no server, or stores it: it never hangs and never loses", async () => {
+      const { server } = bench;
+      const broker = await bench.opened({ url: server.url });
+      const subscription = await broker.subscribe(spec);
+      await server.settled();
+      const stored: string[] = [];
+      const codes = new Set<string>();
+      const writing = { isOver: false, n: 0 };
+      const write = async () => {
+        while (!writing.isOver) {
+          const id = `m${writing.n++}`;
+          const [result] = await broker.publish([now({ id })]);
+          if (result?.ok === true) stored.push(id);
+          else {
+            codes.add(result?.error.code ?? "");
+            // A server that starts needs the processor too.
+            await new Promise((resolve) => setTimeout(resolve, 5));
           }
-        };
-        const written = write();
-        await until(() => stored.length > 50);
-        await server.kill();
-        await until(() => codes.has("NOT_CONNECTED"));
-        const before = stored.length;
-        await server.start();
-        await until(() => stored.length > before + 10, 20_000);
-        writing.isOver = true;
-        await written;
+        }
+      };
+      const written = write();
+      await until(() => stored.length > 50);
+      await server.kill();
+      await until(() => codes.has("NOT_CONNECTED"));
+      const before = stored.length;
+      await server.start();
+      await until(() => stored.length > before + 10);
+      writing.isOver = true;
+      await written;
 
-        // One that was under way may be stored or not, and that is what its code says.
-        expect([...codes].filter((code) => !["NOT_CONNECTED", "PUBLISH_UNKNOWN"].includes(code))).toEqual([]);
-        const got = new Set<string>();
-        await until(async () => {
-          const deliveries = await subscription.receive(1000, 200);
-          for (const id of idsOf(deliveries)) got.add(id);
-          await ack(subscription, deliveries);
-          return stored.every((id) => got.has(id));
-        }, 20_000);
-      },
-    );
+      // One that was under way may be stored or not, and that is what its code says.
+      expect([...codes].filter((code) => !["NOT_CONNECTED", "PUBLISH_UNKNOWN"].includes(code))).toEqual([]);
+      const got = new Set<string>();
+      await until(async () => {
+        const deliveries = await subscription.receive(1000, 200);
+        for (const id of idsOf(deliveries)) got.add(id);
+        await ack(subscription, deliveries);
+        return stored.every((id) => got.has(id));
+      });
+    });
 
-    it("counts an attempt that the killed server has forgotten", { timeout: 120_000 }, async () => {
+    it("counts an attempt that the killed server has forgotten", async () => {
       const { server } = bench;
       const namespace = newPlace();
       const broker = await bench.opened({ url: server.url, namespace });
@@ -154,7 +149,7 @@ whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
   });
 
   describe("on a bad way to the server", () => {
-    it("notices a link that is half open, and is back when another stands", { timeout: 30_000 }, async () => {
+    it("notices a link that is half open, and is back when another stands", async () => {
       await using proxy = await FaultProxy.before(bench.server);
       const { host, port } = proxy.address;
       const broker = await bench.opened({ url: `amqp://guest:guest@${host}:${port}` });
@@ -167,25 +162,25 @@ whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
       proxy.reset();
       proxy.set({});
 
-      await until(async () => (await broker.publish([now({ id: "back" })]))[0]?.ok, 10_000);
+      await until(async () => (await broker.publish([now({ id: "back" })]))[0]?.ok);
       const got: string[] = [];
       await until(async () => {
         got.push(...idsOf(await subscription.receive(10, 200)));
         return got.includes("back");
-      }, 10_000);
+      });
     });
 
-    it("never hangs a publish on a server that is held", { timeout: 120_000 }, async () => {
+    it("never hangs a publish on a server that is held", async () => {
       const { server } = bench;
       const broker = await bench.opened({ url: server.url });
       await server.pause();
       const [held] = await broker.publish([now({ id: "held" })]);
       expect(held).toMatchObject({ ok: false, error: { code: "PUBLISH_UNKNOWN" } });
       await server.resume();
-      await until(async () => (await broker.publish([now({ id: "after" })]))[0]?.ok, 10_000);
+      await until(async () => (await broker.publish([now({ id: "after" })]))[0]?.ok);
     });
 
-    it("pushes back on publishers that the server blocks", { timeout: 120_000 }, async () => {
+    it("pushes back on publishers that the server blocks", async () => {
       const server = await bench.own({ config: { "disk_free_limit.absolute": "1000TB" } });
       const broker = await bench.opened({ url: server.url });
       const [first] = await broker.publish([now({ id: "unknown" })]);
@@ -196,31 +191,27 @@ whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
       expect(broker.isConnected).toBe(true);
     });
 
-    it(
-      "lets publishers wait while the server blocks them, and go on when it does",
-      { timeout: 120_000 },
-      async () => {
-        const { server } = bench;
-        const broker = await bench.opened({ url: server.url, commandTimeoutMs: 20_000 });
-        const subscription = await broker.subscribe(spec);
-        await publish(broker, "before");
-        await server.evaluate('rabbit_disk_monitor:set_disk_free_limit("1000TB")');
-        const first = publish(broker, "m0");
-        await until(async () => (await broker.inspect()).state === "degraded");
-        const second = publish(broker, "m1");
+    it("lets publishers wait while the server blocks them, and go on when it does", async () => {
+      const { server } = bench;
+      const broker = await bench.opened({ url: server.url, commandTimeoutMs: 20_000 });
+      const subscription = await broker.subscribe(spec);
+      await publish(broker, "before");
+      await server.evaluate('rabbit_disk_monitor:set_disk_free_limit("1000TB")');
+      const first = publish(broker, "m0");
+      await until(async () => (await broker.inspect()).state === "degraded");
+      const second = publish(broker, "m1");
 
-        // Consumers have a connection of their own, and it is not blocked.
-        await ack(subscription, await take(subscription, 1));
-        await server.evaluate('rabbit_disk_monitor:set_disk_free_limit("50MB")');
-        await Promise.all([first, second]);
-        expect(idsOf(await take(subscription, 2)).toSorted()).toEqual(["m0", "m1"]);
-        expect((await broker.inspect()).state).toBe("up");
-      },
-    );
+      // Consumers have a connection of their own, and it is not blocked.
+      await ack(subscription, await take(subscription, 1));
+      await server.evaluate('rabbit_disk_monitor:set_disk_free_limit("50MB")');
+      await Promise.all([first, second]);
+      expect(idsOf(await take(subscription, 2)).toSorted()).toEqual(["m0", "m1"]);
+      expect((await broker.inspect()).state).toBe("up");
+    });
   });
 
   describe("errors of opening", () => {
-    it("names what is wrong with the way to the server", { timeout: 30_000 }, async () => {
+    it("names what is wrong with the way to the server", async () => {
       const { host, port } = bench.server.address;
       const [free] = await freePorts(1);
       const codeOf = (url: string) =>

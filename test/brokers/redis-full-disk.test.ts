@@ -3,7 +3,8 @@ import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { RedisBroker } from "../../src/brokers/redis/broker.ts";
 import { envelope } from "../support/envelopes.ts";
-import { ack, idsOf, RedisBench, take, until } from "../support/redis.ts";
+import { RedisBench } from "../support/redis.ts";
+import { ack, idsOf, take, until } from "../support/taking.ts";
 import { startRedis, type TestServer } from "../support/servers/redis.ts";
 import { whenRedis } from "../support/servers/when.ts";
 import { smallDisk, type SmallDisk } from "../support/small-disk.ts";
@@ -75,7 +76,7 @@ whenRedis("a Redis whose disk is full", () => {
       });
       const got = await everything(broker, acked.length + 1);
       expect(new Set(got)).toEqual(new Set([...acked, "after"]));
-    }, 60_000);
+    });
 
     it("ends with a log that is always synced, and has everything it acknowledged when it is started again", async () => {
       const broker = await started("always");
@@ -91,6 +92,6 @@ whenRedis("a Redis whose disk is full", () => {
       // What was refused as unknown may be there too.
       const got = await everything(broker, acked.length);
       expect(acked.filter((id) => !got.includes(id))).toEqual([]);
-    }, 60_000);
+    });
   });
 });

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { envelope } from "../support/envelopes.ts";
-import { ack, idsOf, RedisBench, take, until } from "../support/redis.ts";
+import { RedisBench } from "../support/redis.ts";
+import { ack, idsOf, take, until } from "../support/taking.ts";
 import { startRedisCluster } from "../support/servers/redis-cluster.ts";
 import { startRedisSentinels } from "../support/servers/redis-sentinel.ts";
 import { startRedis } from "../support/servers/redis.ts";
@@ -19,75 +20,63 @@ whenRedis("a Redis broker on more than one plain server", () => {
   const bench = new RedisBench();
   afterEach(() => bench.cleanUp());
 
-  it(
-    "works on a cluster: every kind of message, over channels in every node",
-    { timeout: 30_000 },
-    async () => {
-      const cluster = await startRedisCluster();
-      bench.after(() => cluster.stop());
-      const nodes = cluster.nodes.map(({ address }) => address);
-      const broker = await bench.opened({ url: cluster.nodes[0]?.url ?? "", cluster: { nodes } });
-      const wide = await broker.subscribe({ ...spec, pattern: "shop.#", prefetch: 1000 });
-      const listener = await broker.subscribe({ ...spec, pattern: "shop.#", group: null, prefetch: 1000 });
-      const sent = Array.from({ length: 60 }, (_none, n) => {
-        const kind = [{}, { key: `k${n}` }, { priority: 5 }, { deliverAt: Date.now() + 200 }][n % 4];
-        return now({ id: `m${n}`, channel: `shop.c${n % 12}`, ...kind });
-      });
-      const results = await broker.publish(sent);
-      expect(results.filter(({ ok }) => !ok)).toEqual([]);
-      expect(await broker.publish([sent[0]!], { dedupe: true })).toMatchObject([
-        { ok: true, deduplicated: false },
-      ]);
-      expect(await broker.publish([sent[0]!], { dedupe: true })).toMatchObject([
-        { ok: true, deduplicated: true },
-      ]);
+  it("works on a cluster: every kind of message, over channels in every node", async () => {
+    const cluster = await startRedisCluster();
+    bench.after(() => cluster.stop());
+    const nodes = cluster.nodes.map(({ address }) => address);
+    const broker = await bench.opened({ url: cluster.nodes[0]?.url ?? "", cluster: { nodes } });
+    const wide = await broker.subscribe({ ...spec, pattern: "shop.#", prefetch: 1000 });
+    const listener = await broker.subscribe({ ...spec, pattern: "shop.#", group: null, prefetch: 1000 });
+    const sent = Array.from({ length: 60 }, (_none, n) => {
+      const kind = [{}, { key: `k${n}` }, { priority: 5 }, { deliverAt: Date.now() + 200 }][n % 4];
+      return now({ id: `m${n}`, channel: `shop.c${n % 12}`, ...kind });
+    });
+    const results = await broker.publish(sent);
+    expect(results.filter(({ ok }) => !ok)).toEqual([]);
+    expect(await broker.publish([sent[0]!], { dedupe: true })).toMatchObject([
+      { ok: true, deduplicated: false },
+    ]);
+    expect(await broker.publish([sent[0]!], { dedupe: true })).toMatchObject([
+      { ok: true, deduplicated: true },
+    ]);
 
-      const found = await take(wide, 61);
-      expect(new Set(idsOf(found)).size).toBe(60);
-      const [one, ...others] = found;
-      await wide.settle([{ kind: "nack", delivery: one!, delayMs: 50 }]);
-      await ack(wide, others);
-      expect((await take(wide, 1))[0]).toMatchObject({ attempt: 2, envelope: { id: one?.envelope.id } });
-      expect(new Set(idsOf(await take(listener, 61))).size).toBe(60);
-      const stored = await Promise.all(cluster.nodes.map((node) => node.command("DBSIZE")));
-      expect(stored.filter((keys) => Number(keys) > 2)).toHaveLength(3);
-      const { channels } = await broker.inspect();
-      expect(channels.filter(({ channel }) => channel.startsWith("shop."))).toHaveLength(12);
-    },
-  );
+    const found = await take(wide, 61);
+    expect(new Set(idsOf(found)).size).toBe(60);
+    const [one, ...others] = found;
+    await wide.settle([{ kind: "nack", delivery: one!, delayMs: 50 }]);
+    await ack(wide, others);
+    expect((await take(wide, 1))[0]).toMatchObject({ attempt: 2, envelope: { id: one?.envelope.id } });
+    expect(new Set(idsOf(await take(listener, 61))).size).toBe(60);
+    const stored = await Promise.all(cluster.nodes.map((node) => node.command("DBSIZE")));
+    expect(stored.filter((keys) => Number(keys) > 2)).toHaveLength(3);
+    const { channels } = await broker.inspect();
+    expect(channels.filter(({ channel }) => channel.startsWith("shop."))).toHaveLength(12);
+  });
 
-  it(
-    "follows Sentinel to the server that took over, and sends nothing twice",
-    { timeout: 30_000 },
-    async () => {
-      const trio = await startRedisSentinels();
-      bench.after(() => trio.stop());
-      const nodes = trio.ports.map((port) => ({ host: "127.0.0.1", port }));
-      const broker = await bench.opened({
-        url: "redis://ignored",
-        sentinel: { name: trio.name, nodes },
-        maxReconnectMs: 200,
-      });
-      const subscription = await broker.subscribe(spec);
-      await broker.publish([now({ id: "before" })]);
-      await ack(subscription, await take(subscription, 1));
-      // What the replica has not got is lost with the primary: replication is asynchronous, and no level above process is claimed for it.
-      await until(async () => String(await trio.primary.command("INFO", "replication")).includes("lag=0"));
-      await trio.primary.kill();
+  it("follows Sentinel to the server that took over, and sends nothing twice", async () => {
+    const trio = await startRedisSentinels();
+    bench.after(() => trio.stop());
+    const nodes = trio.ports.map((port) => ({ host: "127.0.0.1", port }));
+    const broker = await bench.opened({
+      url: "redis://ignored",
+      sentinel: { name: trio.name, nodes },
+      maxReconnectMs: 200,
+    });
+    const subscription = await broker.subscribe(spec);
+    await broker.publish([now({ id: "before" })]);
+    await ack(subscription, await take(subscription, 1));
+    // What the replica has not got is lost with the primary: replication is asynchronous, and no level above process is claimed for it.
+    await until(async () => String(await trio.primary.command("INFO", "replication")).includes("lag=0"));
+    await trio.primary.kill();
 
-      await until(
-        () =>
-          broker.isConnected &&
-          trio.replica.command("ROLE").then((role) => JSON.stringify(role).includes("master")),
-        15_000,
-      );
-      await until(
-        async () => (await broker.publish([now({ id: "after" })], { dedupe: true }))[0]?.ok === true,
-        10_000,
-      );
-      expect(idsOf(await take(subscription, 1))).toEqual(["after"]);
-    },
-  );
+    await until(
+      () =>
+        broker.isConnected &&
+        trio.replica.command("ROLE").then((role) => JSON.stringify(role).includes("master")),
+    );
+    await until(async () => (await broker.publish([now({ id: "after" })], { dedupe: true }))[0]?.ok === true);
+    expect(idsOf(await take(subscription, 1))).toEqual(["after"]);
+  });
 
   describe("over TLS", () => {
     /** A server with a certificate for `name` that is valid until then; its own authority. */

@@ -91,7 +91,7 @@ describe("commit-watch that is killed and started again", () => {
     const undisturbed = await startAndStop("whole", { afterMs: NEVER }, { json: true });
     whole = totalsOf(undisturbed);
     wholeMs = undisturbed.workMs;
-  }, 60_000);
+  });
   afterAll(() => {
     repository[Symbol.dispose]();
     rmSync(data, { recursive: true, force: true });

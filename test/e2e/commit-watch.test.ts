@@ -91,7 +91,7 @@ describe("commit-watch on a history with a merge, a binary, planted secrets and 
     json = await start(repository.folder, "--json");
     text = await start(repository.folder);
     summary = summaryOf(json);
-  }, 60_000);
+  });
   afterAll(() => repository[Symbol.dispose]());
 
   it("ends by itself with 0, also for people", () => {

@@ -16,7 +16,7 @@ const ending: (() => unknown)[] = [];
 
 beforeAll(async () => {
   server = await startRedis();
-}, 60_000);
+});
 afterAll(() => server.stop());
 afterEach(async () => {
   for (const end of ending.splice(0).toReversed()) await end();

@@ -241,7 +241,7 @@ whenStarted("postgres", "over PostgreSQL", () => {
   let databases = 0;
   beforeAll(async () => {
     server = await startPostgres();
-  }, 60_000);
+  });
   afterAll(() => server.stop());
 
   cases(async () => {

@@ -11,7 +11,7 @@ import { MemoryInbox } from "../../src/stores/memory-inbox.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { envelope } from "../support/envelopes.ts";
 import { scratchFolder } from "../support/file-store.ts";
-import { take } from "../support/redis.ts";
+import { take } from "../support/taking.ts";
 import { startRedisCluster } from "../support/servers/redis-cluster.ts";
 import { startRedis, type TestServer } from "../support/servers/redis.ts";
 
@@ -29,7 +29,7 @@ function folder(): string {
 let server: TestServer;
 beforeAll(async () => {
   server = await startRedis();
-}, 60_000);
+});
 afterAll(() => server.stop());
 
 const BROKERS: Record<string, () => FileBroker | RedisBroker> = {

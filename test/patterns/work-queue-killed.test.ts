@@ -42,7 +42,7 @@ it("every task takes effect once while workers are killed with SIGKILL one after
   await expect.poll(() => by.size, { interval: 5 }).toBe(3);
   await first[1]?.end("SIGKILL");
 
-  await expect.poll(() => queue.getCounts(), { timeout: 60_000 }).toEqual({ waiting: 0, active: 0 });
+  await expect.poll(() => queue.getCounts()).toEqual({ waiting: 0, active: 0 });
   await expect
     .poll(() => service.getConsumerLag({ channel: PRINTED, group: "office" }))
     .toMatchObject([{ lag: 0 }]);

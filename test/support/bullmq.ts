@@ -1,9 +1,6 @@
 import { createClient } from "@redis/client";
 import { createNodeRedisClient, Queue } from "bullmq";
-import { expect } from "vitest";
 import { BullMQBroker, type BullMQBrokerOptions } from "../../src/brokers/bullmq/broker.ts";
-import type { Subscription } from "../../src/core/broker.ts";
-import type { Delivery } from "../../src/core/delivery.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { startRedis, type TestServer } from "./servers/redis.ts";
 
@@ -59,18 +56,4 @@ export class BullMQBench {
     });
     return queue;
   }
-}
-
-/** Exactly `count` deliveries. */
-export async function take(subscription: Subscription, count: number): Promise<Delivery[]> {
-  const taken: Delivery[] = [];
-  for (let rounds = 0; taken.length < count && rounds < 20; rounds++)
-    taken.push(...(await subscription.receive(count - taken.length, 500)));
-  expect(taken).toHaveLength(count);
-  return taken;
-}
-
-/** Acknowledges. */
-export async function ack(subscription: Subscription, deliveries: readonly Delivery[]): Promise<void> {
-  await subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
 }

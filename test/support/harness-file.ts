@@ -23,6 +23,7 @@ export function folderOf(place: string): string {
  */
 export const fileHarness: Harness = {
   name: "file",
+  patienceMs: 30_000,
   create: ({ place, longLeases }) => fileAt(folderOf(place), longLeases === true ? "long" : "short"),
   createService: (options) => new MessagingService(options),
   child: new URL(`child-file.ts?root=${encodeURIComponent(ROOT)}`, import.meta.url),

@@ -10,6 +10,7 @@ export function kafkaHarness(server: () => TestKafka): Harness {
   const places = new Set<string>();
   return {
     name: "kafka",
+    patienceMs: 30_000,
     async create({ place, address, longLeases }) {
       if (!places.has(place)) await removeTopics(server(), places);
       places.add(place);

@@ -11,6 +11,7 @@ import type { TestNats } from "./servers/nats.ts";
 export function natsHarness(server: () => TestNats): Harness {
   return {
     name: "nats",
+    patienceMs: 30_000,
     create: ({ place, address, longLeases }) =>
       natsAt(place, address ?? server().address, [], longLeases === true ? "long" : "short"),
     createService: (options) => new MessagingService(options),

@@ -8,6 +8,7 @@ import type { TestRabbit } from "./servers/rabbitmq.ts";
 export function rabbitHarness(server: () => TestRabbit): Harness {
   return {
     name: "rabbitmq",
+    patienceMs: 30_000,
     create: ({ place, address }) => rabbitAt(place, address ?? server().address),
     createService: (options) => new MessagingService(options),
     get child() {

@@ -9,6 +9,7 @@ import type { TestServer } from "./servers/redis.ts";
 export function redisHarness(server: () => TestServer): Harness {
   return {
     name: "redis",
+    patienceMs: 30_000,
     create: ({ place, address, longLeases }) =>
       redisAt(place, address ?? server().address, longLeases === true ? "long" : "short"),
     createService: (options) => new MessagingService(options),

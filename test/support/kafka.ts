@@ -1,9 +1,7 @@
-import { afterAll, afterEach, beforeAll, expect, vi } from "vitest";
+import { afterAll, afterEach, beforeAll } from "vitest";
 import { KafkaBroker, type KafkaBrokerOptions } from "../../src/brokers/kafka/broker.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { subscribe as listen, unsubscribe as unlisten } from "node:diagnostics_channel";
-import type { Subscription } from "../../src/core/broker.ts";
-import type { Delivery } from "../../src/core/delivery.ts";
 import { startKafka, type TestKafka } from "./servers/kafka.ts";
 
 /** For tests in which a server dies or is cut off; in others a busy machine may take the time that brokers take by default. */
@@ -71,32 +69,8 @@ export class KafkaBench {
 /** A bench for the tests that are declared around this call, with a Kafka of its own. */
 export function kafkaBench(options: KafkaBrokerOptions = {}): KafkaBench {
   const bench = new KafkaBench(options);
-  beforeAll(() => bench.start(), 60_000);
+  beforeAll(() => bench.start());
   afterAll(() => bench.stop());
   afterEach(() => bench.cleanUp());
   return bench;
-}
-
-/** Exactly `count` deliveries. */
-export async function take(subscription: Subscription, count: number): Promise<Delivery[]> {
-  const taken: Delivery[] = [];
-  for (let rounds = 0; taken.length < count && rounds < 40; rounds++)
-    taken.push(...(await subscription.receive(count - taken.length, 500)));
-  expect(taken).toHaveLength(count);
-  return taken;
-}
-
-/** Acknowledges. */
-export async function ack(subscription: Subscription, deliveries: readonly Delivery[]): Promise<void> {
-  await subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
-}
-
-/** Waits for a condition. */
-export function until(condition: () => unknown, withinMs = 10_000): Promise<void> {
-  return vi.waitFor(
-    async () => {
-      if (!(await condition())) throw new Error("The condition did not come true in time.");
-    },
-    { timeout: withinMs, interval: 20 },
-  );
 }

@@ -1,8 +1,5 @@
 import { subscribe as listen, unsubscribe as unlisten } from "node:diagnostics_channel";
-import { expect, vi } from "vitest";
 import { RedisBroker, type RedisBrokerOptions } from "../../src/brokers/redis/broker.ts";
-import type { Subscription } from "../../src/core/broker.ts";
-import type { Delivery } from "../../src/core/delivery.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { startRedis, type RedisOptions, type TestServer } from "./servers/redis.ts";
 
@@ -75,33 +72,4 @@ export class RedisBench {
   losses(): Loss[] {
     return this.told<Loss>("herald:data-lost");
   }
-}
-
-/** Exactly `count` deliveries. */
-export async function take(subscription: Subscription, count: number): Promise<Delivery[]> {
-  const taken: Delivery[] = [];
-  for (let rounds = 0; taken.length < count && rounds < 40; rounds++)
-    taken.push(...(await subscription.receive(count - taken.length, 500)));
-  expect(taken).toHaveLength(count);
-  return taken;
-}
-
-/** Acknowledges. */
-export async function ack(subscription: Subscription, deliveries: readonly Delivery[]): Promise<void> {
-  await subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
-}
-
-/** The ids of deliveries. */
-export function idsOf(deliveries: readonly Delivery[]): string[] {
-  return deliveries.map(({ envelope }) => envelope.id);
-}
-
-/** Waits for a condition. */
-export function until(condition: () => unknown, withinMs = 5000): Promise<void> {
-  return vi.waitFor(
-    async () => {
-      if (!(await condition())) throw new Error("The condition did not come true in time.");
-    },
-    { timeout: withinMs, interval: 10 },
-  );
 }

@@ -175,7 +175,7 @@ describe("Avro bytes that are not to be trusted", () => {
   ])("(%s) are refused by name", (_name, type, bytes, expected) => {
     const startedAt = process.cpuUsage();
     expect(() => schema(type).decode(hex(bytes), DEPTH)).toThrow(code(expected));
-    expect(process.cpuUsage(startedAt).user / 1000).toBeLessThan(500);
+    expect(process.cpuUsage(startedAt).user / 1000).toBeLessThan(2000);
   });
 
   it("may come in blocks that say their size", () => {

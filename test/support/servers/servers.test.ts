@@ -51,6 +51,6 @@ whenRedis("a Redis for tests", () => {
     await using sentinels = await startRedisSentinels();
     await sentinels.primary.kill();
     const role = async () => ((await sentinels.replica.command("ROLE")) as readonly unknown[])[0];
-    await expect.poll(role, { timeout: 20_000 }).toBe("master");
+    await expect.poll(role).toBe("master");
   });
 });
