@@ -13,6 +13,8 @@ import { Running } from "./running.ts";
 import { soon } from "./soon.ts";
 import type { Settler } from "./settle.ts";
 import type { Handling } from "./stages.ts";
+import { isSuspect } from "./suspect.ts";
+import { Waits } from "./waits.ts";
 
 /** How one subscription is consumed. */
 export interface ConsumerOptions {
@@ -44,6 +46,8 @@ const MAX_BACKOFF_MS = 5000;
 const AT_ONCE_MS = 1;
 /** How long a drain waits for the broker to close the subscription, and again for it to take the last settlements. */
 const PATIENCE_MS = 5000;
+/** How long a suspect waits for the handlers that run; then it runs beside those that have not ended. */
+const ALONE_WITHIN_MS = 30_000;
 
 /** Asks a subscription for as much as there is room for, runs the pipeline, settles in batches, drains. */
 export class Consumer {
@@ -60,11 +64,15 @@ export class Consumer {
   #active = 0;
   #settlements: Settlement[] = [];
   readonly #outstanding = new Outstanding();
+  readonly #waits: Waits;
   #stopping = false;
   #paused = false;
+  /** Nothing is started: a suspect waits until it is alone. */
+  #isClearing = false;
+  /** The last that came was a suspect: one at a time, because others may stand behind it. */
+  #isWary = false;
   readonly #flushSoon = (): void => this.#flush();
   #onRoom: (() => void) | undefined;
-  #endPause: (() => void) | undefined;
   #onResume: (() => void) | undefined;
   #loop: Promise<void> | undefined;
 
@@ -74,6 +82,7 @@ export class Consumer {
     this.#most = options.ackFirst ? Math.min(options.prefetch, options.concurrency) : options.prefetch;
     this.#running = new Running(clock, options.handlerTimeoutMs, (run, error) => this.#timeOut(run, error));
     if (options.breaker !== undefined) this.#breaker = new HandlerBreaker(options.breaker, options.ackFirst);
+    this.#waits = new Waits(clock);
     this.#leases = new LeaseKeeper(clock, (settlements) => this.#send(settlements));
   }
 
@@ -114,14 +123,14 @@ export class Consumer {
     this.#options.onClose?.();
     this.#onRoom?.();
     this.#onResume?.();
-    this.#endPause?.();
+    this.#waits.end();
     this.#breaker?.wake();
-    await this.#within(this.#stopAsking(), PATIENCE_MS);
+    await this.#waits.within(this.#stopAsking(), PATIENCE_MS);
     this.#giveBack();
-    await this.#within(this.#running.idle(), endsAt - clock.monotonic());
+    await this.#waits.within(this.#running.idle(), endsAt - clock.monotonic());
     const abandoned = this.#running.all();
     for (const run of abandoned) this.#abandon(run);
-    await this.#within(this.#settled(), PATIENCE_MS);
+    await this.#waits.within(this.#settled(), PATIENCE_MS);
     return abandoned.length;
   }
 
@@ -153,47 +162,66 @@ export class Consumer {
       if (this.#paused) continue;
       if (this.#breaker?.isHeld === true) {
         this.#flush();
-        await this.#breaker.wait((delayMs) => this.#pause(delayMs));
+        await this.#breaker.wait((delayMs) => this.#waits.pause(delayMs));
         continue;
       }
       this.#flush();
       try {
         const askedAt = handling.clock.monotonic();
-        const deliveries = await subscription.receive(
-          this.#breaker?.limit(this.#most - this.#held) ?? this.#most - this.#held,
-          WAIT_MS,
-        );
+        const room = this.#isWary ? 1 : this.#most - this.#held;
+        const deliveries = await subscription.receive(this.#breaker?.limit(room) ?? room, WAIT_MS);
         const looking = deliveries.length === 0 ? undefined : handling.stops?.refresh();
         if (looking !== undefined) await looking;
         if (deliveries.length > 0) await this.#accept(deliveries);
         // A broker that does not wait must not make this loop the only thing that runs.
-        else if (handling.clock.monotonic() - askedAt < AT_ONCE_MS) await this.#pause(FIRST_BACKOFF_MS);
+        else if (handling.clock.monotonic() - askedAt < AT_ONCE_MS) await this.#waits.pause(FIRST_BACKOFF_MS);
         backoffMs = FIRST_BACKOFF_MS;
       } catch (error) {
         if (isHeraldError(error) && error.code === "CLOSED") return;
         this.#fault("receive", error);
-        await this.#pause(backoffMs);
+        await this.#waits.pause(backoffMs);
         backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
       }
     }
   }
 
   async #accept(deliveries: readonly Delivery[]): Promise<void> {
-    if (this.#options.ackFirst) await this.#acknowledge(deliveries);
+    const { ackFirst, handling } = this.#options;
+    if (ackFirst) await this.#acknowledge(deliveries);
+    let suspect: Delivery | undefined;
     for (const delivery of deliveries) {
       this.#buffer.push(delivery);
-      if (!this.#options.ackFirst) this.#leases.hold(delivery);
+      if (ackFirst) continue;
+      this.#leases.hold(delivery);
+      if (delivery.attempt > 1 && isSuspect(delivery, handling.maxAttempts)) suspect ??= delivery;
     }
-    if (this.#held === 0) this.#busySince = this.#options.handling.clock.monotonic();
+    if (this.#held === 0) this.#busySince = handling.clock.monotonic();
     this.#held += deliveries.length;
+    this.#isWary = suspect !== undefined;
+    if (suspect !== undefined) await this.#runAlone(suspect);
     this.#pump();
     if (this.#stopping || this.#paused) this.#giveBack();
   }
 
-  /** What was not started goes back. */
-  #giveBack(): void {
-    while (this.#next < this.#buffer.length)
-      this.#push({ kind: "release", delivery: this.#take(), delayMs: 0 });
+  /** What was not started goes back, what runs ends, and the broker knows it, before a suspect starts; nothing until it has ended. */
+  async #runAlone(suspect: Delivery): Promise<void> {
+    this.#isClearing = true;
+    this.#giveBack(suspect);
+    await this.#waits.pauseUntil(this.#running.idle(), ALONE_WITHIN_MS);
+    await this.#waits.within(this.#settled(), PATIENCE_MS);
+    this.#isClearing = false;
+    this.#pump();
+    await this.#waits.pauseUntil(this.#running.idle(), Infinity);
+    await this.#waits.within(this.#settled(), PATIENCE_MS);
+  }
+
+  /** What was not started goes back, but for the one that is to stay. */
+  #giveBack(staying?: Delivery): void {
+    while (this.#next < this.#buffer.length) {
+      const delivery = this.#take();
+      if (delivery !== staying) this.#push({ kind: "release", delivery, delayMs: 0 });
+    }
+    if (staying !== undefined) this.#buffer.push(staying);
   }
 
   async #acknowledge(deliveries: readonly Delivery[]): Promise<void> {
@@ -209,7 +237,7 @@ export class Consumer {
   /** Starts what waits, as far as there are slots. */
   #pump(): void {
     const { concurrency, ackFirst } = this.#options;
-    const mayBegin = (!this.#stopping && !this.#paused) || ackFirst;
+    const mayBegin = (!this.#stopping && !this.#paused && !this.#isClearing) || ackFirst;
     while (mayBegin && this.#active < concurrency && this.#next < this.#buffer.length) {
       if (this.#breaker?.admit() === false) {
         this.#giveBack();
@@ -348,29 +376,5 @@ export class Consumer {
 
   #fault(where: string, error: unknown): void {
     emit("fault", () => ({ agent: this.#options.agentId, error: toHeraldError(error), where }));
-  }
-
-  /** Resolves when `promise` does, at the latest after `limitMs`. */
-  #within(promise: Promise<void>, limitMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = this.#options.handling.clock.setTimer(limitMs, resolve);
-      void promise.then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    if (this.#stopping) return Promise.resolve();
-    return new Promise((resolve) => {
-      const end = (): void => {
-        this.#endPause = undefined;
-        timer.cancel();
-        resolve();
-      };
-      const timer = this.#options.handling.clock.setTimer(delayMs, end);
-      this.#endPause = end;
-    });
   }
 }

@@ -1,0 +1,135 @@
+import { describe, expect, it } from "vitest";
+import { bench, delivery } from "../../test/support/consuming.ts";
+import type { Delivery, Failure } from "../core/delivery.ts";
+import type { Message } from "../core/message.ts";
+import { settlePromises } from "../testing/fake-clock.ts";
+import { isSuspect } from "./suspect.ts";
+
+const failure = (attempt: number): Failure => ({ attempt, code: "HANDLER_FAILED", message: "no", at: 1 });
+const failures = (count: number) => Array.from({ length: count }, (_none, at) => failure(at + 1));
+const attempted = (attempt: number, failed = 0, headers = {}): Delivery =>
+  delivery({ headers }, { attempt, failures: failures(failed) });
+
+describe("a message that is handed out again is a suspect", () => {
+  it.each<[string, Delivery, number, boolean]>([
+    ["never at its first attempt", attempted(1), 3, false],
+    ["not after one attempt that ended without a word", attempted(2), 3, false],
+    ["after two", attempted(3), 9, true],
+    ["after one, when it has but one left", attempted(2), 2, true],
+    ["not when its attempts failed with a word", attempted(3, 2), 3, false],
+    ["when one of them did, and it has but one left", attempted(3, 1), 3, true],
+    ["when two of four were silent", attempted(5, 2), 9, true],
+    ["by the attempts that its publisher allows", attempted(2, 0, { "x-max-attempts": "2" }), 5, true],
+    ["not where attempts are not counted", attempted(9), Infinity, false],
+    ["not when it failed more often than a broker remembers", attempted(40, 20), 100, false],
+  ])("%s", (_when, given, maxAttempts, expected) => {
+    expect(isSuspect(given, maxAttempts)).toBe(expected);
+  });
+});
+
+/** Handlers that end when they are told to, by their payload. */
+function told() {
+  const runs = new Map<unknown, () => void>();
+  const handler = ({ payload }: Message): Promise<void> =>
+    new Promise((resolve) => void runs.set(payload, resolve));
+  const end = async (...payloads: readonly string[]): Promise<void> => {
+    for (const payload of payloads) {
+      runs.get(payload)?.();
+      runs.delete(payload);
+    }
+    await settlePromises();
+  };
+  return { handler, end, running: () => [...runs.keys()] };
+}
+
+const named = (id: string, attempt = 1) => delivery({ id, payload: id }, { attempt });
+const limited = (concurrency = 10) => ({
+  handling: { maxAttempts: 3 },
+  consumer: { prefetch: 100, concurrency },
+});
+
+describe("a suspect", () => {
+  it("runs alone: what had not started goes back first, what runs ends first, and the broker knows of both", async () => {
+    const { handler, end, running } = told();
+    const { subscription } = bench(handler, limited(2));
+    subscription.give(named("a"), named("b"), named("c"));
+    await settlePromises();
+    subscription.give(named("d"), named("s", 3), named("e"));
+    await settlePromises();
+    expect(running()).toEqual(["a", "b"]);
+    expect(subscription.outcomes).toEqual(["release c", "release d", "release e"]);
+
+    await end("a");
+    expect(running()).toEqual(["b"]);
+    const knows = Promise.withResolvers<void>();
+    subscription.onSettle = () => knows.promise;
+    await end("b");
+    expect(running()).toEqual([]);
+    expect(subscription.outcomes.slice(3)).toEqual(["ack a", "ack b"]);
+
+    knows.resolve();
+    await settlePromises();
+    expect(running()).toEqual(["s"]);
+  });
+
+  it("is followed one by one, by full batches when what comes is none", async () => {
+    const { handler, end, running } = told();
+    const { subscription } = bench(handler, limited());
+    subscription.give(named("s1", 3));
+    await settlePromises();
+    subscription.give(named("s2", 3), named("a"), named("b"), named("c"));
+    await settlePromises();
+    expect(running()).toEqual(["s1"]);
+
+    await end("s1");
+    expect(running()).toEqual(["s2"]);
+    await end("s2");
+    expect(running()).toEqual(["a", "b", "c"]);
+    expect(subscription.asked.slice(0, 4)).toEqual([100, 1, 1, 99]);
+    expect(subscription.outcomes).toEqual(["ack s1", "ack s2"]);
+  });
+
+  it("waits half a minute for handlers that do not end, and then runs beside them", async () => {
+    const { handler, running } = told();
+    const { clock, subscription } = bench(handler, limited());
+    subscription.give(named("a"));
+    await settlePromises();
+    subscription.give(named("s", 3));
+    await settlePromises();
+    await clock.advanceAsync(29_999);
+    expect(running()).toEqual(["a"]);
+
+    await clock.advanceAsync(1 + 5000);
+    expect(running()).toEqual(["a", "s"]);
+  });
+
+  it("that has not started goes back when the consumer is paused or drained", async () => {
+    for (const how of ["pause", "drain"] as const) {
+      const { handler, end, running } = told();
+      const { subscription, consumer } = bench(handler, limited());
+      subscription.give(named("a"));
+      await settlePromises();
+      subscription.give(named("s", 3));
+      await settlePromises();
+      const draining = how === "drain" ? consumer.drain(1000) : consumer.pause();
+      await end("a");
+      await draining;
+
+      expect(running()).toEqual([]);
+      expect(subscription.outcomes.toSorted()).toEqual(["ack a", "release s"]);
+    }
+  });
+
+  it("that runs is let to its end when the consumer is drained", async () => {
+    const { handler, end } = told();
+    const { subscription, consumer } = bench(handler, limited());
+    subscription.give(named("s", 3));
+    await settlePromises();
+    const draining = consumer.drain(1000);
+    await settlePromises();
+    await end("s");
+
+    expect(await draining).toBe(0);
+    expect(subscription.outcomes).toEqual(["ack s"]);
+  });
+});
