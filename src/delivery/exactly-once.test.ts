@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, expect, it } from "vitest";
 import { world } from "../../test/support/agents.ts";
-import { bench, delivery } from "../../test/support/consuming.ts";
+import { bench, delivery, eventsOf } from "../../test/support/consuming.ts";
 import type { Inbox, InboxState } from "../core/store.ts";
 import { HeraldError, RejectError } from "../core/errors.ts";
 import { MemoryInbox } from "../stores/memory-inbox.ts";
@@ -328,6 +328,33 @@ describe("a handler whose time ran out", () => {
     await settlePromises();
 
     expect(inbox.told).toEqual(["claim g m", "commit g m"]);
+    expect(subscription.outcomes).toEqual(["nack m"]);
+  });
+
+  it("comes back uncounted when the inbox does not answer the claim: its handler has not started", async () => {
+    let runs = 0;
+    const faults = eventsOf<{ where: string; agent: string; error: HeraldError }>("fault");
+    const inbox = new SlowInbox();
+    const { subscription } = bench(() => void runs++, { handling: { inbox } });
+    subscription.give(delivery({ id: "m" }));
+    await settlePromises();
+    inbox.claims[0]?.reject(new HeraldError("NOT_CONNECTED", "The inbox is away."));
+    await settlePromises();
+
+    expect(runs).toBe(0);
+    expect(inbox.told).toEqual(["claim g m"]);
+    expect(subscription.settled).toMatchObject([{ kind: "release", delayMs: 1000 }]);
+    expect(faults).toMatchObject([{ where: "inbox", agent: "a", error: { code: "NOT_CONNECTED" } }]);
+  });
+
+  it("is a failed attempt when the inbox refuses the claim for good", async () => {
+    const inbox = new SlowInbox();
+    const { subscription } = bench(() => {}, { handling: { inbox } });
+    subscription.give(delivery({ id: "m" }));
+    await settlePromises();
+    inbox.claims[0]?.reject(new TypeError("broken inbox"));
+    await settlePromises();
+
     expect(subscription.outcomes).toEqual(["nack m"]);
   });
 

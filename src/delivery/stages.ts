@@ -3,6 +3,7 @@ import { toMessage } from "../codec/message.ts";
 import type { Clock } from "../core/clock.ts";
 import { NO_HEADERS, type Envelope } from "../core/envelope.ts";
 import { describeThrown, HeraldError, isHeraldError, RejectError, SnoozeError } from "../core/errors.ts";
+import { emit } from "../core/events.ts";
 import type { Message } from "../core/message.ts";
 import type { GroupCounters } from "../core/meter.ts";
 import type { Handler } from "../core/middleware.ts";
@@ -54,6 +55,8 @@ export type Stage = (run: DeliveryContext, handling: Handling) => StageResult;
 
 /** How soon a delivery comes back whose twin is being handled at this moment. */
 const BUSY_DELAY_MS = 50;
+/** How soon one comes back whose inbox did not answer. */
+const INBOX_DELAY_MS = 1000;
 /** How soon one comes back whose handler met a circuit breaker that does not say for how long it is open. */
 const CIRCUIT_DELAY_MS = 1000;
 
@@ -117,12 +120,9 @@ export function handle(run: DeliveryContext, handling: Handling): Promise<unknow
 async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox): Promise<void> {
   const { scope } = handling;
   const { id } = run.envelope;
-  const state = await inbox.claim(scope, id);
-  if (state !== "new") {
-    run.outcome =
-      state === "done"
-        ? { kind: "skipped", reason: "duplicate" }
-        : { kind: "snoozed", delayMs: BUSY_DELAY_MS };
+  const refused = await claim(run, inbox, scope);
+  if (refused !== undefined) {
+    run.outcome = refused;
     return;
   }
   const outbox: Outbox = { scope, envelopes: [], sealed: false };
@@ -150,6 +150,21 @@ async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox
     // A run that was cut short after its claim has lost it: the inbox was told then.
     if (!committed && (run.abortedBy === undefined || run.outbox === undefined))
       await inbox.abandon(scope, id);
+  }
+}
+
+/** Undefined: the id is the run's. An inbox that does not answer is no failure of the message, whose handler has not started. */
+async function claim(run: DeliveryContext, inbox: Inbox, scope: string): Promise<StageResult> {
+  try {
+    const state = await inbox.claim(scope, run.envelope.id);
+    if (state === "new") return undefined;
+    return state === "done"
+      ? { kind: "skipped", reason: "duplicate" }
+      : { kind: "snoozed", delayMs: BUSY_DELAY_MS };
+  } catch (thrown) {
+    if (!isHeraldError(thrown) || !thrown.retryable) throw thrown;
+    emit("fault", () => ({ agent: run.agentId, error: thrown, where: "inbox" }));
+    return { kind: "snoozed", delayMs: INBOX_DELAY_MS };
   }
 }
 
