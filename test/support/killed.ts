@@ -36,7 +36,8 @@ export function runChild(
     let unended = "";
     const lines: string[] = [];
     const hear = (line: string): void => {
-      const ms = deadline?.(line, lines.push(line));
+      const count = lines.push(line);
+      const ms = deadline?.(line, count);
       if (ms !== undefined) setTimeout(() => child.kill("SIGKILL"), ms);
     };
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
