@@ -296,7 +296,7 @@ whenStarted("kafka", "a Kafka broker on a cluster", () => {
     const cluster = await startKafkaCluster();
     bench.after(() => cluster.stop());
     const hosts = cluster.nodes.map(hostOf).join(",");
-    const broker = bench.made({ url: `kafka://${hosts}`, partitions: 3, publishTimeoutMs: 20_000 });
+    const broker = bench.made({ url: `kafka://${hosts}`, partitions: 3, publishTimeoutMs: 60_000 });
     expect(await broker.open()).toMatchObject({ durability: "os" });
     const subscription = await broker.subscribe({ ...spec, prefetch: 1000 });
     const acknowledged = new Set<string>();
