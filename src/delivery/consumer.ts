@@ -12,7 +12,7 @@ import { runPipeline } from "./pipeline.ts";
 import { Running } from "./running.ts";
 import { soon } from "./soon.ts";
 import type { Settler } from "./settle.ts";
-import type { Handling } from "./stages.ts";
+import { UNCLAIMED, type Handling } from "./stages.ts";
 import { isSuspect } from "./suspect.ts";
 import { Waits } from "./waits.ts";
 
@@ -342,7 +342,8 @@ export class Consumer {
   #timeOut(run: DeliveryContext, error: HeraldError): void {
     this.#running.end(run);
     this.#cut(run, error);
-    this.#end(run, { kind: "failed", error });
+    if (run.isClaiming) this.#fault("inbox", error);
+    this.#end(run, run.isClaiming ? UNCLAIMED : { kind: "failed", error });
   }
 
   /** The service stops and the handler has not ended: its message goes back, uncounted. */

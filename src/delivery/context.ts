@@ -54,6 +54,8 @@ export class DeliveryContext implements HandlerContext {
   /** Set where the handler was not run, or not to its end. */
   outcome: Outcome | undefined;
   outbox: Outbox | undefined;
+  /** The inbox has not answered yet whose it is. */
+  isClaiming = false;
   /** Set where the conversation has a budget. */
   spending: RunSpending | undefined;
   /** Why the run was cut short: its time is up, or the service stops. */

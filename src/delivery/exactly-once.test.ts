@@ -305,6 +305,7 @@ describe("a handler whose time ran out", () => {
 
   it("while its id was being claimed gives the claim back and does not start", async () => {
     let runs = 0;
+    const faults = eventsOf<{ where: string; error: HeraldError }>("fault");
     const inbox = new SlowInbox();
     const { clock, subscription } = bench(() => void runs++, { ...limited, handling: { inbox } });
     subscription.give(delivery({ id: "m" }));
@@ -314,7 +315,9 @@ describe("a handler whose time ran out", () => {
 
     expect(runs).toBe(0);
     expect(inbox.told).toEqual(["claim g m", "abandon g m"]);
-    expect(subscription.outcomes).toEqual(["nack m"]);
+    // Its handler was not to blame.
+    expect(subscription.settled).toMatchObject([{ kind: "release", delayMs: 1000 }]);
+    expect(faults).toMatchObject([{ where: "inbox", error: { code: "HANDLER_TIMEOUT" } }]);
   });
 
   it("while the inbox was being written keeps its claim: its effects are made", async () => {

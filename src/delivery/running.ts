@@ -83,7 +83,9 @@ export class Running {
   }
 }
 
-function timedOut(run: DeliveryContext, timeoutMs: number): HeraldError {
-  const message = `The handler of '${run.envelope.channel}' did not end within ${timeoutMs} ms; its slot is given to others and its late result is ignored. Watch context.signal, or raise handlerTimeoutMs.`;
+function timedOut({ isClaiming, envelope: { channel } }: DeliveryContext, timeoutMs: number): HeraldError {
+  const message = isClaiming
+    ? `The handler of '${channel}' was not started: the inbox did not answer within ${timeoutMs} ms. The message comes back uncounted; see whether the broker is overloaded.`
+    : `The handler of '${channel}' did not end within ${timeoutMs} ms; its slot is given to others and its late result is ignored. Watch context.signal, or raise handlerTimeoutMs.`;
   return new HeraldError("HANDLER_TIMEOUT", message, { details: { timeoutMs } });
 }

@@ -55,8 +55,8 @@ export type Stage = (run: DeliveryContext, handling: Handling) => StageResult;
 
 /** How soon a delivery comes back whose twin is being handled at this moment. */
 const BUSY_DELAY_MS = 50;
-/** How soon one comes back whose inbox did not answer. */
-const INBOX_DELAY_MS = 1000;
+/** The inbox did not answer: no failure of the message, whose handler has not started. */
+export const UNCLAIMED: Outcome = { kind: "snoozed", delayMs: 1000 };
 /** How soon one comes back whose handler met a circuit breaker that does not say for how long it is open. */
 const CIRCUIT_DELAY_MS = 1000;
 
@@ -153,8 +153,9 @@ async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox
   }
 }
 
-/** Undefined: the id is the run's. An inbox that does not answer is no failure of the message, whose handler has not started. */
+/** Undefined: the id is the run's. */
 async function claim(run: DeliveryContext, inbox: Inbox, scope: string): Promise<StageResult> {
+  run.isClaiming = true;
   try {
     const state = await inbox.claim(scope, run.envelope.id);
     if (state === "new") return undefined;
@@ -164,7 +165,9 @@ async function claim(run: DeliveryContext, inbox: Inbox, scope: string): Promise
   } catch (thrown) {
     if (!isHeraldError(thrown) || !thrown.retryable) throw thrown;
     emit("fault", () => ({ agent: run.agentId, error: thrown, where: "inbox" }));
-    return { kind: "snoozed", delayMs: INBOX_DELAY_MS };
+    return UNCLAIMED;
+  } finally {
+    run.isClaiming = false;
   }
 }
 
