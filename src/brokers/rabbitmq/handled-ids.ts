@@ -8,10 +8,8 @@ export function rabbitHandledIds(runtime: () => Runtime, horizonMs: number): Log
   const now = (): number => runtime().session.clock.now();
   return new LoggedIds(horizonMs, {
     async open(know) {
-      const log = await runtime().openInbox(horizonMs, ({ name, at = 0 }) => {
-        if (name !== undefined) know(name, at);
-      });
-      const looks = new SharedLook(() => log.append({}));
+      const log = await runtime().openInbox(horizonMs, ({ name, at }) => know(name, at));
+      const looks = new SharedLook(() => log.append());
       return {
         catchUp: () => looks.look(),
         async store(name) {

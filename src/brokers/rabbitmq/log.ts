@@ -4,29 +4,47 @@ import { Lane } from "./lane.ts";
 import type { Session } from "./session.ts";
 import type { Writer } from "./writer.ts";
 
-/** That a group has handled an id, or nothing but a mark. */
+/** That a group has handled an id. */
 export interface Handled {
-  readonly name?: string;
+  readonly name: string;
   /** Epoch milliseconds. */
-  readonly at?: number;
+  readonly at: number;
 }
 
 const PREFETCH = 500;
+/** Acknowledgements to a stream only ask for more: a quarter of the window at a time. */
+const ACK_EVERY = PREFETCH / 4;
 const STARTING_MS = 20;
+/** Entries of one message. */
+const MOST_ENTRIES = 1000;
+
+/** Entries that are stored as one message. */
+interface Batch<Entry> {
+  readonly mark: string;
+  readonly entries: Entry[];
+  /** Told when it is stored, or why it is not. */
+  readonly stored: ((error: unknown) => void)[];
+}
 
 /**
  * A stream of small entries that every process reads from its beginning, so that all of them see the same in the same order.
- * AMQP has no store that can be asked, and this is one.
+ * AMQP has no store that can be asked, and this is one. What comes while a message is on its way to the server goes with the
+ * next: whoever begins reads few messages.
  */
 export class Log<Entry extends object> {
   readonly #session: Session;
   readonly #writer: Writer;
   readonly #stream: string;
   readonly #lane: Lane;
-  readonly #waiting = new Map<string, () => void>();
+  /** By the mark of a message: who waits until it was read here. */
+  readonly #waiting = new Map<string, (() => void)[]>();
   readonly #id: string;
   #count = 0;
-  /** The mark of the very first entry: another one is the first of another stream. */
+  /** What is to be sent, the oldest first; the last one takes more. */
+  readonly #batches: Batch<Entry>[] = [];
+  #isSending = false;
+  #unacknowledged = 0;
+  /** The mark of the very first message: another one is the first of another stream. */
   #first: string | undefined;
   #last = -1;
 
@@ -47,9 +65,13 @@ export class Log<Entry extends object> {
     this.#lane = new Lane(parts.session.links.consuming, {
       made: async (channel) => {
         await channel.prefetch(PREFETCH);
+        this.#unacknowledged = 0;
         const listener = (message: ConsumeMessage | null): void => {
           if (message === null) return;
-          channel.ack(message);
+          if (++this.#unacknowledged >= ACK_EVERY) {
+            this.#unacknowledged = 0;
+            channel.ack(message, true);
+          }
           this.#read(message, read);
         };
         await channel.consume(parts.stream, listener, { arguments: { "x-stream-offset": "first" } });
@@ -72,17 +94,18 @@ export class Log<Entry extends object> {
     }
   }
 
-  /** Resolves when the entry is stored, and everything before it was read here. */
-  async append(entry: Entry): Promise<void> {
-    const mark = this.#mark();
+  /** Resolves when the entry is stored, and everything before it was read here; without one, when everything before was read. */
+  async append(entry?: Entry): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#waiting.set(mark, resolve);
     const { timers, settings } = this.#session;
     const late = timers.after(settings.commandTimeoutMs, () => reject(notConnected()));
+    const mark = this.#add(entry, (error) => {
+      if (error !== undefined) reject(error);
+    });
+    const waiting = this.#waiting.get(mark) ?? [];
+    this.#waiting.set(mark, waiting);
+    waiting.push(resolve);
     try {
-      this.#send({ ...entry, mark }, (error) => {
-        if (error !== undefined) reject(error);
-      });
       await promise;
     } finally {
       late.cancel();
@@ -93,9 +116,7 @@ export class Log<Entry extends object> {
   /** Resolves when the entry is stored. */
   store(entry: Entry): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#send({ ...entry, mark: this.#mark() }, (error) =>
-        error === undefined ? resolve() : reject(error),
-      );
+      this.#add(entry, (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
@@ -103,30 +124,50 @@ export class Log<Entry extends object> {
     await this.#lane.close();
   }
 
-  #mark(): string {
-    return `${this.#id}-${this.#count++}`;
+  /** The mark of the message that it will be in. */
+  #add(entry: Entry | undefined, stored: (error: unknown) => void): string {
+    let batch = this.#batches.at(-1);
+    if (batch === undefined || batch.entries.length >= MOST_ENTRIES) {
+      batch = { mark: `${this.#id}-${this.#count++}`, entries: [], stored: [] };
+      this.#batches.push(batch);
+      // What is done in this turn goes together.
+      if (!this.#isSending) queueMicrotask(() => this.#send());
+    }
+    if (entry !== undefined) batch.entries.push(entry);
+    batch.stored.push(stored);
+    return batch.mark;
   }
 
-  #send(entry: object, done: (error: unknown) => void): void {
-    const body = Buffer.from(JSON.stringify(entry));
+  #send(): void {
+    if (this.#isSending) return;
+    const batch = this.#batches.shift();
+    if (batch === undefined) return;
+    this.#isSending = true;
+    const { mark, entries, stored } = batch;
+    const body = Buffer.from(JSON.stringify({ mark, entries }));
     const properties = { persistent: true, contentType: "application/json" };
+    const done = (error: unknown): void => {
+      this.#isSending = false;
+      for (const tell of stored) tell(error);
+      this.#send();
+    };
     this.#writer.send({ exchange: "", key: this.#stream, body, properties, done });
   }
 
   #read({ content, properties }: ConsumeMessage, read: (entry: Entry) => void): void {
-    let entry: Entry & { readonly mark?: string };
+    let message: { readonly mark: string; readonly entries: readonly Entry[] };
     try {
-      entry = JSON.parse(content.toString("utf8")) as typeof entry;
+      message = JSON.parse(content.toString("utf8")) as typeof message;
     } catch {
       return;
     }
     const offset = Number(properties.headers?.["x-stream-offset"]);
-    if (offset === 0 && entry.mark !== this.#first) {
-      this.#first = entry.mark;
+    if (offset === 0 && message.mark !== this.#first) {
+      this.#first = message.mark;
       this.#last = -1;
     }
-    if (offset > this.#last) read(entry);
+    if (offset > this.#last) for (const entry of message.entries) read(entry);
     this.#last = Math.max(this.#last, offset);
-    if (entry.mark !== undefined) this.#waiting.get(entry.mark)?.();
+    for (const tell of this.#waiting.get(message.mark) ?? []) tell();
   }
 }
