@@ -1,4 +1,5 @@
 import { HeraldError, isHeraldError, showValue } from "../../core/errors.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 
 /** The server cannot be asked now. */
 export function notConnected(what: string, cause?: unknown): HeraldError {
@@ -7,8 +8,7 @@ export function notConnected(what: string, cause?: unknown): HeraldError {
 
 /** The broker is not open. */
 export function closed(): HeraldError {
-  const message = "This BullMQ broker is not open: open it first, or make a new one after close().";
-  return new HeraldError("CLOSED", message);
+  return notOpen("BullMQ");
 }
 
 /** The server has lost its data. */

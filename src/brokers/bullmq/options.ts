@@ -1,6 +1,6 @@
 import type { Durability } from "../../core/broker.ts";
-import { HeraldError, showValue } from "../../core/errors.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
+import { DURABILITY_CHOICES, OptionCheck, withoutPassword } from "../shared/option-check.ts";
 
 /** Options of the BullMQ broker; all optional. */
 export interface BullMQBrokerOptions {
@@ -33,7 +33,7 @@ export interface BullMQBrokerOptions {
 /** Options with every default filled in. */
 export type BullMQSettings = Required<BullMQBrokerOptions>;
 
-const LEVELS: readonly unknown[] = ["none", "process", "os", "power"] satisfies readonly Durability[];
+const check = new OptionCheck("BullMQ");
 const PREFIX = /^[A-Za-z0-9_.{}-]{1,100}$/;
 
 /** Checks the options and fills in the defaults. Throws `INVALID_ARGUMENT` naming the field. */
@@ -54,24 +54,16 @@ export function bullmqSettings(options: BullMQBrokerOptions): BullMQSettings {
     maxBodyBytes: DEFAULT_LIMITS.maxMessageBytes,
     ...options,
   };
-  const { url, prefix, requireDurability, onWeakDurability, ...numbers } = settings;
+  const { url, prefix, requireDurability: _required, onWeakDurability: _policy, ...numbers } = settings;
   if (typeof url !== "string" || !/^rediss?:\/\//.test(url))
-    throw wrong("url", "a redis:// or rediss:// URL", "that");
+    throw check.wrong("url", "a redis: or rediss: URL", withoutPassword(String(url)));
   if (typeof prefix !== "string" || !PREFIX.test(prefix))
-    throw wrong("prefix", "1 to 100 characters of A-Z a-z 0-9 _ . { } -", showValue(prefix));
-  if (!LEVELS.includes(requireDurability))
-    throw wrong("requireDurability", "none, process, os or power", showValue(requireDurability));
-  if (!["warn", "refuse"].includes(onWeakDurability))
-    throw wrong("onWeakDurability", "warn or refuse", showValue(onWeakDurability));
+    throw check.wrong("prefix", "1 to 100 characters of A-Z a-z 0-9 _ . { } -", prefix);
+  check.oneOf(settings, DURABILITY_CHOICES);
   for (const [name, value] of Object.entries(numbers)) {
     const least = name === "keepCompleted" || name === "maxBodyBytes" ? 0 : 1;
     if (typeof value !== "number" || !(value >= least) || !Number.isFinite(value))
-      throw wrong(name, `a number of ${least} or more`, showValue(value));
+      throw check.wrong(name, `a number of ${least} or more`, value);
   }
   return settings;
-}
-
-function wrong(field: string, expected: string, shown: string): HeraldError {
-  const message = `BullMQ broker option '${field}' must be ${expected}, not ${shown}.`;
-  return new HeraldError("INVALID_ARGUMENT", message, { details: { field } });
 }

@@ -41,6 +41,7 @@ export {
   type ModeChange,
   type ModeNotification,
 } from "./coordination-mode.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 
 /** How soon a side that failed is looked at. */
 const LOOK_MS = 100;
@@ -383,12 +384,7 @@ export class FailoverBroker implements Broker {
   }
 }
 
-function closed(): HeraldError {
-  return new HeraldError(
-    "CLOSED",
-    "This failover broker is not open: open it first, or make a new one after close().",
-  );
-}
+const closed = (): HeraldError => notOpen("failover");
 
 function missing(lacking: readonly string[]): HeraldError {
   const message = `One of the two brokers lacks ${lacking.join(", ")}: use another pair, or do without.`;

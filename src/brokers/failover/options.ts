@@ -1,8 +1,8 @@
 import type { Broker } from "../../core/broker.ts";
 import { systemClock, type Clock } from "../../core/clock.ts";
-import { HeraldError, showValue } from "../../core/errors.ts";
 import type { CoordinationState } from "./coordination-mode.ts";
 import type { CoordinationConfig } from "./mode-options.ts";
+import { OptionCheck } from "../shared/option-check.ts";
 
 /** Options of the failover broker; the two brokers are required. */
 export interface FailoverBrokerOptions {
@@ -41,6 +41,7 @@ export interface FailoverBrokerOptions {
 export type FailoverSettings = Required<Omit<FailoverBrokerOptions, "state">> &
   Pick<FailoverBrokerOptions, "state">;
 
+const check = new OptionCheck("Failover");
 const BROKER_METHODS = ["open", "publish", "subscribe", "inspect", "close"] as const;
 
 /** Checks the options and fills in the defaults. Throws `INVALID_ARGUMENT` naming the field. */
@@ -48,10 +49,10 @@ export function failoverSettings(options: FailoverBrokerOptions): FailoverSettin
   for (const side of ["primary", "fallback"] as const) {
     const broker = (options as Partial<FailoverBrokerOptions> | undefined)?.[side];
     if (broker === undefined || BROKER_METHODS.some((name) => typeof broker[name] !== "function"))
-      throw wrong(side, "a broker", broker);
+      throw check.wrong(side, "a broker", broker);
   }
   if (options.primary === options.fallback)
-    throw wrong("fallback", "another broker than the primary", "the same");
+    throw check.wrong("fallback", "another broker than the primary", "the same");
   const settings: FailoverSettings = {
     durability: "primary",
     coordination: {},
@@ -66,14 +67,9 @@ export function failoverSettings(options: FailoverBrokerOptions): FailoverSettin
     ...options,
   };
   for (const [name, value] of Object.entries(settings)) {
-    if (typeof value === "number" && !(value >= 0)) throw wrong(name, "a number of 0 or more", value);
+    if (typeof value === "number" && !(value >= 0)) throw check.wrong(name, "a number of 0 or more", value);
   }
   if (settings.durability !== "primary" && settings.durability !== "journal")
-    throw wrong("durability", "primary or journal", settings.durability);
+    throw check.wrong("durability", "primary or journal", settings.durability);
   return settings;
-}
-
-function wrong(field: string, expected: string, value: unknown): HeraldError {
-  const message = `Failover broker option '${field}' must be ${expected}, not ${showValue(value)}.`;
-  return new HeraldError("INVALID_ARGUMENT", message, { details: { field } });
 }

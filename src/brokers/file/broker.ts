@@ -25,6 +25,7 @@ import { startOf } from "./start-from.ts";
 import { FileStores } from "./stores.ts";
 import { checkStorage } from "./storage/check-storage.ts";
 import { FileSubscription, type SubscriptionHost } from "./subscription.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 
 export type { FileBrokerOptions } from "./options.ts";
 
@@ -202,9 +203,4 @@ export class FileBroker implements Broker {
   }
 }
 
-function closed(): HeraldError {
-  return new HeraldError(
-    "CLOSED",
-    "This file broker is not open: open it first, or make a new one after close().",
-  );
-}
+const closed = (): HeraldError => notOpen("file");

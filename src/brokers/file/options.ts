@@ -1,5 +1,5 @@
-import { HeraldError, showValue } from "../../core/errors.ts";
 import { MAX_CHANNEL_BYTES } from "../../core/limits.ts";
+import { OptionCheck } from "../shared/option-check.ts";
 
 /** Options of the file broker; all optional. */
 export interface FileBrokerOptions {
@@ -38,19 +38,20 @@ export interface FileSettings {
   readonly maxChannels: number;
 }
 
+const check = new OptionCheck("File", MAX_CHANNEL_BYTES);
 const MAX_BODY_BYTES = 512 * 1024 * 1024;
 
 /** Checks the options and fills in the defaults. Rejects with `INVALID_ARGUMENT` naming the field. */
 export function fileSettings(options: FileBrokerOptions): FileSettings {
   const { directory, fileMessagingDir, deleteProcessedMessages = false } = options;
   if (directory !== undefined && fileMessagingDir !== undefined && directory !== fileMessagingDir)
-    throw wrong("fileMessagingDir", "left out where directory is given", fileMessagingDir);
+    throw check.wrong("fileMessagingDir", "left out where directory is given", fileMessagingDir);
   const folder = directory ?? fileMessagingDir ?? ".herald";
   const field = directory === undefined ? "fileMessagingDir" : "directory";
   if (typeof folder !== "string" || folder === "" || folder.includes("\0"))
-    throw wrong(field, "the path of a folder", folder);
+    throw check.wrong(field, "the path of a folder", folder);
   if (typeof deleteProcessedMessages !== "boolean")
-    throw wrong("deleteProcessedMessages", "true or false", deleteProcessedMessages);
+    throw check.wrong("deleteProcessedMessages", "true or false", deleteProcessedMessages);
   const number = (
     name: keyof FileBrokerOptions,
     fallback: number,
@@ -59,7 +60,11 @@ export function fileSettings(options: FileBrokerOptions): FileSettings {
   ): number => {
     const value: unknown = options[name] ?? fallback;
     if (typeof value === "number" && value >= least && value <= most) return value;
-    throw wrong(name, `a number of ${least} or more${most === Infinity ? "" : ` up to ${most}`}`, value);
+    throw check.wrong(
+      name,
+      `a number of ${least} or more${most === Infinity ? "" : ` up to ${most}`}`,
+      value,
+    );
   };
   return {
     directory: folder,
@@ -72,12 +77,4 @@ export function fileSettings(options: FileBrokerOptions): FileSettings {
     maxBodyBytes: number("maxBodyBytes", 16 * 1024 * 1024, 1, MAX_BODY_BYTES),
     maxChannels: number("maxChannels", 100_000, 1),
   };
-}
-
-function wrong(field: string, expected: string, value: unknown): HeraldError {
-  return new HeraldError(
-    "INVALID_ARGUMENT",
-    `File broker option '${field}' must be ${expected}, not ${showValue(value, MAX_CHANNEL_BYTES)}.`,
-    { details: { field } },
-  );
 }

@@ -19,6 +19,7 @@ import { lowerDurability, weakest } from "../shared/capabilities.ts";
 import { keepMsOf, type GatheringHost } from "../shared/gathering.ts";
 import { unionOfChannels, worstState } from "../shared/reports.ts";
 import { Timers } from "../shared/timers.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 import { HybridAdmin } from "./admin.ts";
 import { MemberResult } from "./delivery.ts";
 import { positionParts, type Member } from "./member.ts";
@@ -246,9 +247,4 @@ function checkInbox(route: string | undefined, routes: Routes): string | undefin
   throw new HeraldError("INVALID_ARGUMENT", message, { details: { field: "inbox" } });
 }
 
-function closed(): HeraldError {
-  return new HeraldError(
-    "CLOSED",
-    "This hybrid broker is not open: open it first, or make a new one after close().",
-  );
-}
+const closed = (): HeraldError => notOpen("hybrid");

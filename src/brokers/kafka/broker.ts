@@ -10,15 +10,15 @@ import type {
 } from "../../core/broker.ts";
 import { checkSpec } from "../../core/broker-checks.ts";
 import type { Envelope } from "../../core/envelope.ts";
-import { HeraldError } from "../../core/errors.ts";
 import { inboxLimits } from "../../core/inbox-limits.ts";
 import type { Inbox, InboxOptions } from "../../core/store.ts";
 import { ClaimingInbox } from "../shared/claiming-inbox.ts";
+import { Lifecycle, type Ending, type Opened } from "../shared/lifecycle.ts";
 import { KafkaAdmin } from "./admin.ts";
 import { loadPackage } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { judge, readDurability } from "./durability.ts";
-import { closedError, kafkaError } from "./errors.ts";
+import { kafkaError } from "./errors.ts";
 import { kafkaHandledIds } from "./handled-ids.ts";
 import { kafkaSettings, type KafkaBrokerOptions, type KafkaSettings } from "./options.ts";
 import { reportsOf } from "./report.ts";
@@ -42,104 +42,76 @@ export class KafkaBroker implements Broker {
   readonly name = "kafka";
   // By its contract: what is below it has the types of a package that need not be there.
   readonly admin: Required<BrokerAdmin>;
-  readonly #settings: KafkaSettings;
-  #runtime: Runtime | undefined;
-  #state: "new" | "opening" | "open" | "closed" = "new";
-  #closing: Promise<void> | undefined;
+  readonly #life: Lifecycle<Runtime>;
 
   /** Throws `INVALID_ARGUMENT` naming the option. */
   constructor(options: KafkaBrokerOptions = {}) {
-    this.#settings = kafkaSettings(options);
-    this.admin = new KafkaAdmin(() => this.#open);
+    const settings = kafkaSettings(options);
+    this.#life = new Lifecycle({
+      title: "Kafka",
+      named: kafkaError,
+      start: (ending) => start(settings, ending),
+    });
+    this.admin = new KafkaAdmin(() => this.#life.runtime);
   }
 
   /** True after close(): it cannot be opened again. */
   get isClosed(): boolean {
-    return this.#state === "closed";
+    return this.#life.isClosed;
   }
 
   /** True while a connection stands. */
   get isConnected(): boolean {
-    return this.#state === "open" && this.#runtime?.cluster.isConnected === true;
+    return this.#life.isOpen && this.#life.runtime.cluster.isConnected;
   }
 
-  async open(signal?: AbortSignal): Promise<Capabilities> {
-    if (this.#state === "closed") throw closedError();
-    if (this.#state !== "new") throw new HeraldError("ALREADY_EXISTS", "This Kafka broker is open already.");
-    this.#state = "opening";
-    let runtime: Runtime | undefined;
-    try {
-      const cluster = new Cluster(await loadPackage(), this.#settings);
-      runtime = new Runtime(cluster);
-      await runtime.start();
-      const durability = await readDurability(cluster, runtime.directory.topic);
-      judge(durability, cluster);
-      if (signal?.aborted === true || this.#isClosing())
-        throw new HeraldError("CANCELLED", "Opening the Kafka broker was cancelled.");
-      this.#runtime = runtime;
-      this.#state = "open";
-      return capabilities(durability, this.#settings.maxBodyBytes);
-    } catch (error) {
-      await runtime?.stop();
-      if (!this.#isClosing()) this.#state = "new";
-      throw kafkaError(error);
-    }
+  open(signal?: AbortSignal): Promise<Capabilities> {
+    return this.#life.open(signal);
   }
 
   async publish(
     envelopes: readonly Envelope[],
     options: BrokerPublishOptions = {},
   ): Promise<readonly PublishResult[]> {
-    return this.#open.publisher.publish(envelopes, options);
+    return this.#life.runtime.publisher.publish(envelopes, options);
   }
 
   async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
-    const runtime = this.#open;
+    const { runtime } = this.#life;
     checkSpec(spec);
-    try {
-      return await runtime.subscribe(spec);
-    } catch (error) {
-      throw this.#state === "open" ? kafkaError(error) : closedError();
-    }
+    return this.#life.run(() => runtime.subscribe(spec));
   }
 
   async inspect(query: { readonly channels?: readonly string[] } = {}): Promise<BrokerReport> {
-    if (this.#state !== "open" || !this.isConnected) return { state: "down", channels: [], dropped: 0 };
-    const runtime = this.#open;
-    try {
-      const channels = await reportsOf(runtime, query.channels);
-      return { state: "up", channels, dropped: 0 };
-    } catch (error) {
-      throw kafkaError(error);
-    }
+    if (!this.isConnected) return { state: "down", channels: [], dropped: 0 };
+    return this.#life.run(async (runtime) => ({
+      state: "up",
+      channels: await reportsOf(runtime, query.channels),
+      dropped: 0,
+    }));
   }
 
   createInbox(options: InboxOptions): Inbox {
     const { horizonMs, maxIds } = inboxLimits(options);
     return new ClaimingInbox(
-      kafkaHandledIds(() => this.#open, horizonMs),
+      kafkaHandledIds(() => this.#life.runtime, horizonMs),
       maxIds,
     );
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#life.close();
   }
+}
 
-  async #close(): Promise<void> {
-    this.#state = "closed";
-    await this.#runtime?.stop();
-  }
-
-  #isClosing(): boolean {
-    return this.#state === "closed";
-  }
-
-  get #open(): Runtime {
-    if (this.#state !== "open" || this.#runtime === undefined) throw closedError();
-    return this.#runtime;
-  }
+async function start(settings: KafkaSettings, ending: Ending): Promise<Opened<Runtime>> {
+  const cluster = new Cluster(await loadPackage(), settings);
+  const runtime = new Runtime(cluster);
+  ending(() => runtime.stop());
+  await runtime.start();
+  const durability = await readDurability(cluster, runtime.directory.topic);
+  judge(durability, cluster);
+  return { runtime, capabilities: capabilities(durability, settings.maxBodyBytes) };
 }
 
 function capabilities(durability: Capabilities["durability"], maxBodyBytes: number): Capabilities {

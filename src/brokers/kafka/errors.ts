@@ -1,4 +1,5 @@
 import { HeraldError, describeThrown, isHeraldError } from "../../core/errors.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 
 /** Error codes of the Kafka protocol that are acted on. */
 export const KAFKA = {
@@ -106,10 +107,7 @@ export function unknownOutcome(cause?: unknown): HeraldError {
 
 /** A broker that is not open, or not any more. */
 export function closedError(): HeraldError {
-  return new HeraldError(
-    "CLOSED",
-    "This Kafka broker is not open: open it first, or make a new one after close().",
-  );
+  return notOpen("Kafka");
 }
 
 /** No connection stands now. */

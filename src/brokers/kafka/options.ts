@@ -1,7 +1,7 @@
 import type { Durability } from "../../core/broker.ts";
 import { systemClock, type Clock } from "../../core/clock.ts";
-import { HeraldError, showValue } from "../../core/errors.ts";
 import { checkPattern } from "../../core/pattern.ts";
+import { DURABILITY_CHOICES, OptionCheck, withoutPassword } from "../shared/option-check.ts";
 
 /** A host and a port. */
 export interface KafkaAddress {
@@ -83,6 +83,7 @@ export interface KafkaBrokerOptions {
 export type KafkaSettings = Required<Omit<KafkaBrokerOptions, "url" | "tls" | "sasl" | "replication">> &
   Pick<KafkaBrokerOptions, "tls" | "sasl" | "replication"> & { readonly nodes: readonly KafkaAddress[] };
 
+const check = new OptionCheck("Kafka");
 const NUMBERS = [
   "partitions",
   "sharedPartitions",
@@ -100,8 +101,7 @@ const NUMBERS = [
 const CHOICES = {
   keyless: ["ordered", "spread"],
   compression: ["none", "gzip", "snappy", "lz4", "zstd"],
-  requireDurability: ["none", "process", "os", "power"],
-  onWeakDurability: ["warn", "refuse"],
+  ...DURABILITY_CHOICES,
 } as const;
 const ALWAYS_SHARED = ["agent-*", "agent.#"];
 const DEFAULT_PORT = 9092;
@@ -137,16 +137,10 @@ export function kafkaSettings(options: KafkaBrokerOptions): KafkaSettings {
     nodes: address.nodes,
     shared: [...ALWAYS_SHARED, ...(options.shared ?? [])],
   };
-  for (const name of NUMBERS) {
-    const value: unknown = settings[name];
-    if (typeof value !== "number" || !(value > 0)) throw wrong(name, "a number above 0", value);
-  }
-  for (const [name, allowed] of Object.entries(CHOICES)) {
-    const value: unknown = settings[name as keyof typeof CHOICES];
-    if (!(allowed as readonly unknown[]).includes(value)) throw wrong(name, allowed.join(", "), value);
-  }
+  check.aboveZero(settings, NUMBERS);
+  check.oneOf(settings, CHOICES);
   if (!/^[A-Za-z0-9-]+$/.test(settings.namespace) || settings.namespace.length > MAX_NAMESPACE)
-    throw wrong("namespace", `at most ${MAX_NAMESPACE} letters, digits and '-'`, settings.namespace);
+    throw check.wrong("namespace", `at most ${MAX_NAMESPACE} letters, digits and '-'`, settings.namespace);
   for (const pattern of settings.shared) checkPattern(pattern);
   return settings;
 }
@@ -162,9 +156,9 @@ const FORM = /^kafka(s?):\/\/(?:([^:@/]*):([^@/]*)@)?([^/?@]+)\/?(?:\?(.*))?$/;
 
 /** What a URL says. Its password is never shown. */
 function addressOf(text: string): Named {
-  const shown = text.replace(/\/\/.*@/, "//");
+  const shown = withoutPassword(text);
   const found = FORM.exec(text);
-  if (found === null) throw wrong("url", "kafka://host:port,host:port", shown);
+  if (found === null) throw check.wrong("url", "kafka://host:port,host:port", shown);
   const [, secure, username, password, hosts = "", query] = found;
   const nodes = hosts.split(",").map((host) => nodeOf(host) ?? fail(shown));
   return {
@@ -183,7 +177,7 @@ function addressOf(text: string): Named {
 }
 
 function fail(shown: string): never {
-  throw wrong("url", "kafka://host:port,host:port", shown);
+  throw check.wrong("url", "kafka://host:port,host:port", shown);
 }
 
 function nodeOf(text: string): KafkaAddress | undefined {
@@ -192,9 +186,4 @@ function nodeOf(text: string): KafkaAddress | undefined {
   const port = Number(found[2] ?? DEFAULT_PORT);
   if (port < 1 || port > 65_535) return undefined;
   return { host: (found[1] as string).replace(/^\[|\]$/g, ""), port };
-}
-
-function wrong(field: string, expected: string, value: unknown): HeraldError {
-  const message = `Kafka broker option '${field}' must be ${expected}, not ${showValue(value)}.`;
-  return new HeraldError("INVALID_ARGUMENT", message, { details: { field } });
 }

@@ -17,6 +17,7 @@ import { MemoryAdmin } from "./admin.ts";
 import { Alive } from "./alive.ts";
 import { Capacity } from "./capacity.ts";
 import { withFailure } from "../shared/failures.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 import { Accepted, Entry, type EntryQueue } from "./entry.ts";
 import type { GroupQueue } from "./group-queue.ts";
 import { memorySettings, type MemoryBrokerOptions, type MemorySettings } from "./options.ts";
@@ -356,9 +357,4 @@ function withOwnBytes(envelope: Envelope): Envelope {
   return body.byteLength === body.buffer.byteLength ? envelope : { ...envelope, body: new Uint8Array(body) };
 }
 
-function closed(): HeraldError {
-  return new HeraldError(
-    "CLOSED",
-    "This memory broker is not open: open it first, or make a new one after close().",
-  );
-}
+const closed = (): HeraldError => notOpen("memory");

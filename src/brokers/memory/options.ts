@@ -1,6 +1,6 @@
-import { HeraldError, showValue } from "../../core/errors.ts";
 import { systemClock, type Clock } from "../../core/clock.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
+import { OptionCheck } from "../shared/option-check.ts";
 
 /** What happens to a publish when the broker is full. */
 export type Overflow = "block" | "reject" | "drop-oldest";
@@ -34,6 +34,8 @@ export interface MemoryBrokerOptions {
 /** Options with every default filled in. */
 export type MemorySettings = Required<MemoryBrokerOptions>;
 
+const check = new OptionCheck("Memory");
+
 /** Checks the options and fills in the defaults. Rejects with `INVALID_ARGUMENT` naming the field. */
 export function memorySettings(options: MemoryBrokerOptions): MemorySettings {
   const settings: MemorySettings = {
@@ -51,20 +53,10 @@ export function memorySettings(options: MemoryBrokerOptions): MemorySettings {
   };
   for (const [name, value] of Object.entries(settings)) {
     if (name === "clock" || name === "overflow") continue;
-    if (typeof value !== "number" || !(value >= 0)) throw wrong(name, "a number of 0 or more", value);
+    if (typeof value !== "number" || !(value >= 0)) throw check.wrong(name, "a number of 0 or more", value);
   }
   if (!["block", "reject", "drop-oldest"].includes(settings.overflow)) {
-    throw wrong("overflow", "block, reject or drop-oldest", settings.overflow);
+    throw check.wrong("overflow", "block, reject or drop-oldest", settings.overflow);
   }
   return settings;
-}
-
-function wrong(field: string, expected: string, value: unknown): HeraldError {
-  return new HeraldError(
-    "INVALID_ARGUMENT",
-    `Memory broker option '${field}' must be ${expected}, not ${showValue(value)}.`,
-    {
-      details: { field },
-    },
-  );
 }

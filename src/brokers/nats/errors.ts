@@ -1,4 +1,5 @@
 import { HeraldError, describeThrown, isHeraldError, type ErrorCode } from "../../core/errors.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 
 /** What the server says in an answer of its JetStream API, or to a publish. */
 export interface ApiErrorBody {
@@ -107,10 +108,7 @@ export function publishError(error: unknown): HeraldError {
 
 /** A broker that is not open, or not any more. */
 export function closedError(): HeraldError {
-  return new HeraldError(
-    "CLOSED",
-    "This NATS broker is not open: open it first, or make a new one after close().",
-  );
+  return notOpen("NATS");
 }
 
 /** No connection stands now. */

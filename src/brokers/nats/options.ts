@@ -1,8 +1,8 @@
 import { systemClock, type Clock } from "../../core/clock.ts";
 import type { Durability } from "../../core/broker.ts";
-import { HeraldError, showValue } from "../../core/errors.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { checkPattern } from "../../core/pattern.ts";
+import { DURABILITY_CHOICES, OptionCheck } from "../shared/option-check.ts";
 
 /** TLS of a connection, in the words of `node:tls`. Certificates are verified unless `insecure` is set. */
 export interface NatsTlsOptions {
@@ -57,6 +57,7 @@ export interface NatsBrokerOptions {
 export type NatsSettings = Required<Omit<NatsBrokerOptions, "servers" | "token" | "tls">> &
   Pick<NatsBrokerOptions, "servers" | "token" | "tls">;
 
+const check = new OptionCheck("NATS");
 const NUMBERS = [
   "leaseMs",
   "dedupeWindowMs",
@@ -68,11 +69,7 @@ const NUMBERS = [
   "maxReconnectMs",
   "sweepMs",
 ] as const;
-const CHOICES = {
-  requireDurability: ["none", "process", "os", "power"],
-  onWeakDurability: ["warn", "refuse"],
-  storage: ["file", "memory"],
-} as const;
+const CHOICES = { ...DURABILITY_CHOICES, storage: ["file", "memory"] } as const;
 const REPLIES = "reply.#";
 const WEEK_MS = 7 * 24 * 3_600_000;
 /** A name of a stream must fit into a file system. */
@@ -80,7 +77,7 @@ const MAX_NAMESPACE = 100;
 
 /** Checks the options and fills in the defaults. Throws `INVALID_ARGUMENT` naming the field. */
 export function natsSettings(options: NatsBrokerOptions): NatsSettings {
-  const { url, namespace } = addressOf(options.url ?? "nats://127.0.0.1:4222");
+  const { url, namespace } = check.address(options.url ?? "nats://127.0.0.1:4222", ["nats", "tls"]);
   const settings: NatsSettings = {
     namespace: namespace ?? "herald",
     clock: systemClock,
@@ -100,32 +97,10 @@ export function natsSettings(options: NatsBrokerOptions): NatsSettings {
     url,
     ephemeral: [REPLIES, ...(options.ephemeral ?? [])],
   };
-  for (const name of NUMBERS) {
-    const value: unknown = settings[name];
-    if (typeof value !== "number" || !(value > 0)) throw wrong(name, "a number above 0", value);
-  }
+  check.aboveZero(settings, NUMBERS);
   if (!/^[A-Za-z0-9_-]+$/.test(settings.namespace) || settings.namespace.length > MAX_NAMESPACE)
-    throw wrong("namespace", `up to ${MAX_NAMESPACE} letters, digits, '_' and '-'`, settings.namespace);
-  for (const [name, choices] of Object.entries(CHOICES)) {
-    const value: unknown = settings[name as keyof typeof CHOICES];
-    if (!(choices as readonly unknown[]).includes(value)) throw wrong(name, choices.join(", "), value);
-  }
+    throw check.wrong("namespace", `up to ${MAX_NAMESPACE} letters, digits, '_' and '-'`, settings.namespace);
+  check.oneOf(settings, CHOICES);
   for (const pattern of settings.ephemeral) checkPattern(pattern);
   return settings;
-}
-
-/** What a URL says: the server, and in its query the namespace. Its password is never shown. */
-function addressOf(text: string): { readonly url: string; readonly namespace: string | undefined } {
-  const shown = text.replace(/\/\/.*@/, "//");
-  if (!/^(?:nats|tls):\/\//.test(text) || !URL.canParse(text))
-    throw wrong("url", "a nats: or tls: URL", shown);
-  const url = new URL(text);
-  const namespace = url.searchParams.get("namespace") ?? undefined;
-  url.search = "";
-  return { url: url.href, namespace };
-}
-
-function wrong(field: string, expected: string, value: unknown): HeraldError {
-  const message = `NATS broker option '${field}' must be ${expected}, not ${showValue(value)}.`;
-  return new HeraldError("INVALID_ARGUMENT", message, { details: { field } });
 }

@@ -15,12 +15,14 @@ import { emit } from "../../core/events.ts";
 import { inboxLimits } from "../../core/inbox-limits.ts";
 import type { Inbox, InboxOptions } from "../../core/store.ts";
 import { ClaimingInbox } from "../shared/claiming-inbox.ts";
+import { Lifecycle, type Ending, type Opened } from "../shared/lifecycle.ts";
 import { RabbitAdmin } from "./admin.ts";
-import { closedError, rabbitError } from "./errors.ts";
+import { rabbitError } from "./errors.ts";
 import { rabbitHandledIds } from "./handled-ids.ts";
 import { rabbitSettings, type RabbitBrokerOptions, type RabbitSettings } from "./options.ts";
 import { Runtime } from "./runtime.ts";
-import { acquireLinks, type HeldLinks } from "./shared-links.ts";
+import type { Links } from "./session.ts";
+import { acquireLinks } from "./shared-links.ts";
 
 export {
   RabbitMQBroker,
@@ -42,75 +44,51 @@ const LEAST_VERSION = 4;
 export class RabbitBroker implements Broker {
   readonly name = "rabbitmq";
   readonly admin: BrokerAdmin;
-  readonly #settings: RabbitSettings;
-  #held: HeldLinks | undefined;
-  #runtime: Runtime | undefined;
-  #state: "new" | "opening" | "open" | "closed" = "new";
-  #closing: Promise<void> | undefined;
+  readonly #life: Lifecycle<Runtime>;
 
   /** Throws `INVALID_ARGUMENT` naming the option. */
   constructor(options: RabbitBrokerOptions = {}) {
-    this.#settings = rabbitSettings(options);
-    this.admin = new RabbitAdmin(() => this.#open);
+    const settings = rabbitSettings(options);
+    this.#life = new Lifecycle({
+      title: "RabbitMQ",
+      named: rabbitError,
+      start: (ending) => start(settings, ending),
+    });
+    this.admin = new RabbitAdmin(() => this.#life.runtime);
   }
 
   /** True after close(): it cannot be opened again. */
   get isClosed(): boolean {
-    return this.#state === "closed";
+    return this.#life.isClosed;
   }
 
   /** True while both connections stand. */
   get isConnected(): boolean {
-    const links = this.#held?.links;
-    return this.#state === "open" && links?.publishing.isUp === true && links.consuming.isUp;
+    if (!this.#life.isOpen) return false;
+    const { publishing, consuming } = this.#life.runtime.session.links;
+    return publishing.isUp && consuming.isUp;
   }
 
-  async open(signal?: AbortSignal): Promise<Capabilities> {
-    if (this.#state === "closed") throw closedError();
-    if (this.#state !== "new")
-      throw new HeraldError("ALREADY_EXISTS", "This RabbitMQ broker is open already.");
-    this.#state = "opening";
-    let held: HeldLinks | undefined;
-    let runtime: Runtime | undefined;
-    try {
-      held = await acquireLinks(this.#settings);
-      judge(held, this.#settings);
-      runtime = new Runtime(this.#settings, held.links);
-      await runtime.start();
-      if (signal?.aborted === true || this.#isClosing())
-        throw new HeraldError("CANCELLED", "Opening the RabbitMQ broker was cancelled.");
-      this.#held = held;
-      this.#runtime = runtime;
-      this.#state = "open";
-      return capabilities(this.#settings.maxBodyBytes);
-    } catch (error) {
-      await runtime?.stop();
-      await held?.release();
-      if (!this.#isClosing()) this.#state = "new";
-      throw rabbitError(error);
-    }
+  open(signal?: AbortSignal): Promise<Capabilities> {
+    return this.#life.open(signal);
   }
 
   async publish(
     envelopes: readonly Envelope[],
     options: BrokerPublishOptions = {},
   ): Promise<readonly PublishResult[]> {
-    return this.#open.publisher.publish(envelopes, options);
+    return this.#life.runtime.publisher.publish(envelopes, options);
   }
 
   async subscribe(spec: SubscriptionSpec): Promise<Subscription> {
-    const runtime = this.#open;
+    const { runtime } = this.#life;
     checkSpec(spec);
-    try {
-      return await runtime.subscribe(spec);
-    } catch (error) {
-      throw this.#state === "open" ? rabbitError(error) : closedError();
-    }
+    return this.#life.run(() => runtime.subscribe(spec));
   }
 
   async inspect(query: { readonly channels?: readonly string[] } = {}): Promise<BrokerReport> {
-    if (this.#state !== "open" || !this.isConnected) return { state: "down", channels: [], dropped: 0 };
-    const runtime = this.#open;
+    if (!this.isConnected) return { state: "down", channels: [], dropped: 0 };
+    const { runtime } = this.#life;
     const isBlocked = runtime.session.links.publishing.blockedBy !== undefined;
     const state = isBlocked ? "degraded" : "up";
     return { state, channels: runtime.report(query.channels), dropped: 0 };
@@ -119,34 +97,28 @@ export class RabbitBroker implements Broker {
   createInbox(options: InboxOptions): Inbox {
     const { horizonMs, maxIds } = inboxLimits(options);
     return new ClaimingInbox(
-      rabbitHandledIds(() => this.#open, horizonMs),
+      rabbitHandledIds(() => this.#life.runtime, horizonMs),
       maxIds,
     );
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    this.#state = "closed";
-    await this.#runtime?.stop();
-    await this.#held?.release();
-  }
-
-  #isClosing(): boolean {
-    return this.#state === "closed";
-  }
-
-  get #open(): Runtime {
-    if (this.#state !== "open" || this.#runtime === undefined) throw closedError();
-    return this.#runtime;
+    return this.#life.close();
   }
 }
 
+async function start(settings: RabbitSettings, ending: Ending): Promise<Opened<Runtime>> {
+  const { links, release } = await acquireLinks(settings);
+  ending(release);
+  judge(links, settings);
+  const runtime = new Runtime(settings, links);
+  ending(() => runtime.stop());
+  await runtime.start();
+  return { runtime, capabilities: capabilities(settings.maxBodyBytes) };
+}
+
 /** Refuses a server that is too old, and tells of a way to it that is not safe. */
-function judge({ links }: HeldLinks, { tls }: RabbitSettings): void {
+function judge(links: Links, { tls }: RabbitSettings): void {
   const { product, version } = links.consuming.model.connection.serverProperties;
   if (product === "RabbitMQ" && Number.parseInt(version, 10) < LEAST_VERSION) {
     const message = `The server is RabbitMQ ${version}: use RabbitMQ ${LEAST_VERSION} or later, whose quorum queues count attempts without a limit.`;

@@ -1,4 +1,5 @@
 import { HeraldError, describeThrown, isHeraldError, type ErrorCode } from "../../core/errors.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 
 /** The connection or the channel was lost, or the answer stayed out. */
 export class CutOff extends Error {
@@ -81,10 +82,7 @@ export function publishError(error: unknown): HeraldError {
 
 /** A broker that is not open, or not any more. */
 export function closedError(): HeraldError {
-  return new HeraldError(
-    "CLOSED",
-    "This RabbitMQ broker is not open: open it first, or make a new one after close().",
-  );
+  return notOpen("RabbitMQ");
 }
 
 /** No connection stands now. */

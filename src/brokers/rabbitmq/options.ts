@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from "../../core/clock.ts";
-import { HeraldError, showValue } from "../../core/errors.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
+import { OptionCheck } from "../shared/option-check.ts";
 
 /** TLS of a connection, in the words of `node:tls`. Certificates are verified unless `insecure` is set. */
 export interface RabbitTlsOptions {
@@ -34,6 +34,7 @@ export interface RabbitBrokerOptions {
 /** Options with every default filled in. */
 export type RabbitSettings = Required<Omit<RabbitBrokerOptions, "tls">> & Pick<RabbitBrokerOptions, "tls">;
 
+const check = new OptionCheck("RabbitMQ");
 const NUMBERS = [
   "maxBodyBytes",
   "commandTimeoutMs",
@@ -46,7 +47,7 @@ const MAX_NAMESPACE = 40;
 
 /** Checks the options and fills in the defaults. Throws `INVALID_ARGUMENT` naming the field. */
 export function rabbitSettings(options: RabbitBrokerOptions): RabbitSettings {
-  const { url, namespace } = addressOf(options.url ?? "amqp://127.0.0.1:5672");
+  const { url, namespace } = check.address(options.url ?? "amqp://127.0.0.1:5672", ["amqp", "amqps"]);
   const settings: RabbitSettings = {
     namespace: namespace ?? "herald",
     clock: systemClock,
@@ -58,27 +59,8 @@ export function rabbitSettings(options: RabbitBrokerOptions): RabbitSettings {
     ...options,
     url,
   };
-  for (const name of NUMBERS) {
-    const value: unknown = settings[name];
-    if (typeof value !== "number" || !(value > 0)) throw wrong(name, "a number above 0", value);
-  }
+  check.aboveZero(settings, NUMBERS);
   if (!/^[A-Za-z0-9_-]+$/.test(settings.namespace) || settings.namespace.length > MAX_NAMESPACE)
-    throw wrong("namespace", `up to ${MAX_NAMESPACE} letters, digits, '_' and '-'`, settings.namespace);
+    throw check.wrong("namespace", `up to ${MAX_NAMESPACE} letters, digits, '_' and '-'`, settings.namespace);
   return settings;
-}
-
-/** What a URL says: the server, and in its query the namespace. Its password is never shown. */
-function addressOf(text: string): { readonly url: string; readonly namespace: string | undefined } {
-  const shown = text.replace(/\/\/.*@/, "//");
-  if (!/^amqps?:\/\/[^/]/.test(text) || !URL.canParse(text))
-    throw wrong("url", "an amqp: or amqps: URL", shown);
-  const url = new URL(text);
-  const namespace = url.searchParams.get("namespace") ?? undefined;
-  url.search = "";
-  return { url: url.href, namespace };
-}
-
-function wrong(field: string, expected: string, value: unknown): HeraldError {
-  const message = `RabbitMQ broker option '${field}' must be ${expected}, not ${showValue(value)}.`;
-  return new HeraldError("INVALID_ARGUMENT", message, { details: { field } });
 }

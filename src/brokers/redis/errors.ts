@@ -1,4 +1,5 @@
 import { HeraldError, describeThrown, isHeraldError } from "../../core/errors.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 
 /** What the client throws when a command was never written to a connection. */
 const NEVER_SENT = new Set(["ClientOfflineError", "ClientClosedError"]);
@@ -67,10 +68,7 @@ export function publishError(error: unknown): HeraldError {
 
 /** A broker that is not open, or not any more. */
 export function closedError(): HeraldError {
-  return new HeraldError(
-    "CLOSED",
-    "This Redis broker is not open: open it first, or make a new one after close().",
-  );
+  return notOpen("Redis");
 }
 
 /** No connection stands now. */

@@ -1,8 +1,8 @@
 import { systemClock, type Clock } from "../../core/clock.ts";
 import type { Durability } from "../../core/broker.ts";
-import { HeraldError, showValue } from "../../core/errors.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { checkPattern } from "../../core/pattern.ts";
+import { DURABILITY_CHOICES, OptionCheck } from "../shared/option-check.ts";
 
 /** A host and a port. */
 export interface RedisAddress {
@@ -62,6 +62,7 @@ export interface RedisBrokerOptions {
 export type RedisSettings = Required<Omit<RedisBrokerOptions, "sentinel" | "cluster" | "tls">> &
   Pick<RedisBrokerOptions, "sentinel" | "cluster" | "tls">;
 
+const check = new OptionCheck("Redis");
 const NUMBERS = [
   "leaseMs",
   "dedupeWindowMs",
@@ -73,13 +74,12 @@ const NUMBERS = [
   "maxReconnectMs",
   "sweepMs",
 ] as const;
-const LEVELS = ["none", "process", "os", "power"];
 const REPLIES = "reply.#";
 const WEEK_MS = 7 * 24 * 3_600_000;
 
 /** Checks the options and fills in the defaults. Rejects with `INVALID_ARGUMENT` naming the field. */
 export function redisSettings(options: RedisBrokerOptions): RedisSettings {
-  const { url, namespace } = addressOf(options.url ?? "redis://127.0.0.1:6379");
+  const { url, namespace } = check.address(options.url ?? "redis://127.0.0.1:6379", ["redis", "rediss"]);
   const settings: RedisSettings = {
     namespace: namespace ?? "herald",
     clock: systemClock,
@@ -98,32 +98,10 @@ export function redisSettings(options: RedisBrokerOptions): RedisSettings {
     url,
     ephemeral: [REPLIES, ...(options.ephemeral ?? [])],
   };
-  for (const name of NUMBERS) {
-    const value: unknown = settings[name];
-    if (typeof value !== "number" || !(value > 0)) throw wrong(name, "a number above 0", value);
-  }
+  check.aboveZero(settings, NUMBERS);
   if (!/^[A-Za-z0-9_.-]+$/.test(settings.namespace))
-    throw wrong("namespace", "letters, digits, '_', '.' and '-'", settings.namespace);
-  if (!LEVELS.includes(settings.requireDurability))
-    throw wrong("requireDurability", LEVELS.join(", "), settings.requireDurability);
-  if (!["warn", "refuse"].includes(settings.onWeakDurability))
-    throw wrong("onWeakDurability", "warn or refuse", settings.onWeakDurability);
+    throw check.wrong("namespace", "letters, digits, '_', '.' and '-'", settings.namespace);
+  check.oneOf(settings, DURABILITY_CHOICES);
   for (const pattern of settings.ephemeral) checkPattern(pattern);
   return settings;
-}
-
-/** What a URL says: the server, and in its query the namespace. Its password is never shown. */
-function addressOf(text: string): { readonly url: string; readonly namespace: string | undefined } {
-  const shown = text.replace(/\/\/.*@/, "//");
-  if (!/^rediss?:\/\//.test(text) || !URL.canParse(text))
-    throw wrong("url", "a redis: or rediss: URL", shown);
-  const url = new URL(text);
-  const namespace = url.searchParams.get("namespace") ?? undefined;
-  url.search = "";
-  return { url: url.href, namespace };
-}
-
-function wrong(field: string, expected: string, value: unknown): HeraldError {
-  const message = `Redis broker option '${field}' must be ${expected}, not ${showValue(value)}.`;
-  return new HeraldError("INVALID_ARGUMENT", message, { details: { field } });
 }

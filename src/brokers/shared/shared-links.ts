@@ -13,7 +13,7 @@ interface Entry<L> {
 export interface Held<L> {
   readonly links: L;
   /** Lets go; the last one closes the connections. */
-  release(): Promise<void>;
+  readonly release: () => Promise<void>;
 }
 
 /** Brokers of one process share the connections to one server: ten thousand agents cost as many as one. */
