@@ -74,6 +74,10 @@ export class SubscriptionWrapper implements Subscription {
     return this.inner.settle(settlements);
   }
 
+  async giveBackUnread(): Promise<void> {
+    await this.inner.giveBackUnread?.();
+  }
+
   close(): Promise<void> {
     return this.inner.close();
   }

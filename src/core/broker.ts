@@ -212,6 +212,11 @@ export interface Subscription {
    * technology has no transaction over all of this.
    */
   commit?(commit: Commit): Promise<void>;
+  /**
+   * Gives back, uncounted, what was read ahead and not handed out; reads nothing more until it is asked again. Called before a
+   * message is handled that may end the process. Absent: nothing is read ahead.
+   */
+  giveBackUnread?(): Promise<void>;
   /** Hands out nothing more and releases what was never handed out; a waiting receive resolves empty. settle() still works. */
   close(): Promise<void>;
 }

@@ -209,10 +209,19 @@ export class Consumer {
     this.#giveBack(suspect);
     await this.#waits.pauseUntil(this.#running.idle(), ALONE_WITHIN_MS);
     await this.#waits.within(this.#settled(), PATIENCE_MS);
+    await this.#waits.within(this.#giveBackUnread(), PATIENCE_MS);
     this.#isClearing = false;
     this.#pump();
     await this.#waits.pauseUntil(this.#running.idle(), Infinity);
     await this.#waits.within(this.#settled(), PATIENCE_MS);
+  }
+
+  async #giveBackUnread(): Promise<void> {
+    try {
+      await this.#options.subscription.giveBackUnread?.();
+    } catch (error) {
+      this.#fault("settle", error);
+    }
   }
 
   /** What was not started goes back, but for the one that is to stay. */

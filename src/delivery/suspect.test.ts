@@ -66,10 +66,12 @@ describe("a suspect", () => {
     await end("b");
     expect(running()).toEqual([]);
     expect(subscription.outcomes.slice(3)).toEqual(["ack a", "ack b"]);
+    expect(subscription.gaveBackUnread).toBe(0);
 
     knows.resolve();
     await settlePromises();
     expect(running()).toEqual(["s"]);
+    expect(subscription.gaveBackUnread).toBe(1);
   });
 
   it("is followed one by one, by full batches when what comes is none", async () => {

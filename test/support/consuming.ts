@@ -49,6 +49,8 @@ export class ScriptedSubscription implements Subscription {
   /** Every settlement, in order, also those of calls that failed. */
   readonly settled: Settlement[] = [];
   closed = false;
+  /** How often it was told to keep nothing in hand. */
+  gaveBackUnread = 0;
   /** What happens in a settle beside recording it. */
   onSettle: (settlements: readonly Settlement[]) => Promise<void> = () => Promise.resolve();
   /** What happens in a close beside ending it. */
@@ -82,6 +84,11 @@ export class ScriptedSubscription implements Subscription {
   settle(settlements: readonly Settlement[]): Promise<void> {
     this.settled.push(...settlements);
     return this.onSettle(settlements);
+  }
+
+  giveBackUnread(): Promise<void> {
+    this.gaveBackUnread++;
+    return Promise.resolve();
   }
 
   close(): Promise<void> {

@@ -171,6 +171,10 @@ class BroadcastSubscription implements Subscription {
     for (const [subscription, part] of parts) await subscription?.settle(part);
   }
 
+  async giveBackUnread(): Promise<void> {
+    await this.#begun?.subscription.giveBackUnread?.();
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

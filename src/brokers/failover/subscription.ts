@@ -106,6 +106,12 @@ export class FailoverSubscription implements Subscription, ReaderOwner {
     await Promise.all(sent);
   }
 
+  async giveBackUnread(): Promise<void> {
+    await this.#giveBack();
+    const sides = [this.primary, this.fallback].filter(({ isFailed }) => !isFailed);
+    await Promise.all(sides.map(async ({ subscription }) => subscription?.giveBackUnread?.()));
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,4 +1,5 @@
 import type { Subscription } from "../../core/broker.ts";
+import { SubscriptionWrapper } from "../../core/broker-wrapper.ts";
 import type { Delivery, Settlement } from "../../core/delivery.ts";
 import { FairGathering } from "../shared/fair-gathering.ts";
 import type { GatheringHost, GatheringOptions, Sifted } from "../shared/gathering.ts";
@@ -7,31 +8,26 @@ import { MemberDelivery } from "./delivery.ts";
 import type { Member } from "./member.ts";
 
 /** A subscription of one member, as part of the whole: nothing but its places is different. */
-export class MemberSubscription implements Subscription {
+export class MemberSubscription extends SubscriptionWrapper {
   readonly #member: Member;
-  readonly #inner: Subscription;
 
   constructor(member: Member, inner: Subscription) {
+    super(inner);
     this.#member = member;
-    this.#inner = inner;
   }
 
-  async receive(limit: number, waitMs: number): Promise<readonly Delivery[]> {
-    const deliveries = await this.#inner.receive(limit, waitMs);
+  override async receive(limit: number, waitMs: number): Promise<readonly Delivery[]> {
+    const deliveries = await this.inner.receive(limit, waitMs);
     return deliveries.map((delivery) => new MemberDelivery(this.#member, delivery));
   }
 
-  settle(settlements: readonly Settlement[]): Promise<void> {
-    return this.#inner.settle(
+  override settle(settlements: readonly Settlement[]): Promise<void> {
+    return this.inner.settle(
       settlements.flatMap((settlement) => {
         const { delivery } = settlement;
         return delivery instanceof MemberDelivery ? [{ ...settlement, delivery: delivery.receipt }] : [];
       }),
     );
-  }
-
-  close(): Promise<void> {
-    return this.#inner.close();
   }
 }
 

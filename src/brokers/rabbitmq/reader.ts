@@ -84,6 +84,11 @@ export class Reader {
     this.#isCoarse = isCoarse(place.pattern);
   }
 
+  /** The channel that it reads on; undefined while there is none. */
+  get channel(): ConfirmChannel | undefined {
+    return this.#host.channel;
+  }
+
   /** A subscription asks. */
   wait(member: Member): void {
     this.#waiting.add(member);
@@ -104,7 +109,7 @@ export class Reader {
   async leave(member: Member): Promise<void> {
     this.members.delete(member);
     this.stopWaiting(member);
-    if (this.members.size === 0) await this.#giveBack();
+    if (this.members.size === 0) await this.giveBackUnread();
     this.#checkIdle();
   }
 
@@ -296,11 +301,11 @@ export class Reader {
     if (isWanted || this.#buffer.length === 0) {
       this.#keeping?.cancel();
       this.#keeping = undefined;
-    } else this.#keeping ??= this.#host.timers.after(KEEP_MS, () => void this.#giveBack());
+    } else this.#keeping ??= this.#host.timers.after(KEEP_MS, () => void this.giveBackUnread());
   }
 
-  /** Consumes no more, and gives back what was not handed out. */
-  #giveBack(): Promise<void> {
+  /** Consumes no more until somebody asks, and gives back what was not handed out. */
+  giveBackUnread(): Promise<void> {
     this.#keeping?.cancel();
     this.#keeping = undefined;
     this.#ending ??= this.#end().finally(() => {

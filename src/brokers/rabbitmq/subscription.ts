@@ -131,6 +131,13 @@ export class RabbitSubscription implements Subscription, Member {
     if (this.#host.closed() === undefined) throw notSettled(cause);
   }
 
+  async giveBackUnread(): Promise<void> {
+    await this.#reader.giveBackUnread();
+    const { channel } = this.#reader;
+    // Until the server has carried it out, whoever dies takes it along.
+    if (channel !== undefined) await this.#host.carriedOut(channel);
+  }
+
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;

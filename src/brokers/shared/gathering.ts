@@ -125,6 +125,12 @@ export abstract class Gathering implements Subscription {
       if (result.status === "rejected") throw result.reason;
   }
 
+  async giveBackUnread(): Promise<void> {
+    this.gaveBack();
+    await this.#giveBack(this.sources);
+    await Promise.all([...this.sources].map(async ({ subscription }) => subscription.giveBackUnread?.()));
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
