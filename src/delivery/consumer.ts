@@ -46,8 +46,8 @@ const MAX_BACKOFF_MS = 5000;
 const AT_ONCE_MS = 1;
 /** How long a drain waits for the broker to close the subscription, and again for it to take the last settlements. */
 const PATIENCE_MS = 5000;
-/** How long a suspect waits for the handlers that run; then it runs beside those that have not ended. */
-const ALONE_WITHIN_MS = 30_000;
+/** How long a suspect waits for the handlers that run, and then how long others wait for it: no longer, because work may take hours. */
+const ALONE_MS = 30_000;
 
 /** Asks a subscription for as much as there is room for, runs the pipeline, settles in batches, drains. */
 export class Consumer {
@@ -203,16 +203,16 @@ export class Consumer {
     if (this.#stopping || this.#paused) this.#giveBack();
   }
 
-  /** What was not started goes back, what runs ends, and the broker knows it, before a suspect starts; nothing until it has ended. */
+  /** What was not started goes back, what runs ends, and the broker knows it, before a suspect starts; then nothing else until it has ended. */
   async #runAlone(suspect: Delivery): Promise<void> {
     this.#isClearing = true;
     this.#giveBack(suspect);
-    await this.#waits.pauseUntil(this.#running.idle(), ALONE_WITHIN_MS);
+    await this.#waits.pauseUntil(this.#running.idle(), ALONE_MS);
     await this.#waits.within(this.#settled(), PATIENCE_MS);
     await this.#waits.within(this.#giveBackUnread(), PATIENCE_MS);
     this.#isClearing = false;
     this.#pump();
-    await this.#waits.pauseUntil(this.#running.idle(), Infinity);
+    await this.#waits.pauseUntil(this.#running.idle(), ALONE_MS);
     await this.#waits.within(this.#settled(), PATIENCE_MS);
   }
 

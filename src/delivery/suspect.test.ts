@@ -105,6 +105,19 @@ describe("a suspect", () => {
     expect(running()).toEqual(["a", "s"]);
   });
 
+  it("lets others start beside it when it has run for half a minute", async () => {
+    const { handler, running } = told();
+    const { clock, subscription } = bench(handler, limited());
+    subscription.give(named("s", 3), named("a"));
+    await settlePromises();
+    subscription.give(named("b"));
+    await clock.advanceAsync(29_999);
+    expect(running()).toEqual(["s"]);
+
+    await clock.advanceAsync(1 + 5000);
+    expect(running()).toEqual(["s", "b"]);
+  });
+
   it("that has not started goes back when the consumer is paused or drained", async () => {
     for (const how of ["pause", "drain"] as const) {
       const { handler, end, running } = told();
