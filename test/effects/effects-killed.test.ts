@@ -6,9 +6,9 @@ import type { ChildPlace } from "../support/child-stores.ts";
 import { killAndPay, payTogether } from "../support/effect-kills.ts";
 import { scratchFolder } from "../support/file-store.ts";
 import { startRedis, type TestServer } from "../support/servers/redis.ts";
+import { crashRuns } from "../support/killed.ts";
 
-/** More by hand: HERALD_CRASH_RUNS=50 vitest run test/effects/effects-killed.test.ts */
-const RUNS = Number(process.env["HERALD_CRASH_RUNS"] ?? 3);
+const RUNS = crashRuns(3);
 
 let server: TestServer;
 

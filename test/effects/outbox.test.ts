@@ -10,14 +10,13 @@ import type { MessagingServiceOptions } from "../../src/service/options.ts";
 import { RELAY_POINTS } from "../support/child-outbox.ts";
 import { eventsOf } from "../support/consuming.ts";
 import { scratchFolder } from "../support/file-store.ts";
-import { runChild } from "../support/killed.ts";
+import { crashRuns, runChild } from "../support/killed.ts";
 import type { ServerHandle } from "../support/servers/handle.ts";
 import { startPostgres } from "../support/servers/postgres.ts";
 import { whenStarted } from "../support/servers/when.ts";
 import { databaseAt, type DatabasePlace, type OwnDatabase } from "../support/sql-databases.ts";
 
-/** More by hand: HERALD_CRASH_RUNS=50 vitest run test/effects/outbox.test.ts */
-const RUNS = Number(process.env["HERALD_CRASH_RUNS"] ?? 1);
+const RUNS = crashRuns();
 
 const ending: (() => unknown)[] = [];
 afterEach(async () => {

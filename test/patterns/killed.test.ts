@@ -4,11 +4,10 @@ import { afterEach, describe, expect, it } from "vitest";
 import { EventStore } from "../../src/patterns/events/event-store.ts";
 import { ledger, storesAt } from "../support/child-stores.ts";
 import { scratchFolder } from "../support/file-store.ts";
-import { runChild, type Deadline } from "../support/killed.ts";
+import { crashRuns, runChild, type Deadline } from "../support/killed.ts";
 import { killAndGoOn, killPoints } from "../support/saga-kills.ts";
 
-/** More by hand: HERALD_CRASH_RUNS=20 vitest run test/patterns/killed.test.ts */
-const RUNS = Number(process.env["HERALD_CRASH_RUNS"] ?? 1);
+const RUNS = crashRuns();
 
 /** What a child has done at least when it is killed: so many lines said, however slow the machine is. */
 function afterLines(least: number, most: number): Deadline {

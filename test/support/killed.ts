@@ -1,6 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import path from "node:path";
 
+/** How often each point is killed at. More by hand: HERALD_CRASH_RUNS=20 vitest run test/patterns/killed.test.ts */
+export function crashRuns(usual = 1): number {
+  return Number(process.env["HERALD_CRASH_RUNS"] ?? usual);
+}
+
 /** What a killed process had said, in whole lines. */
 export interface Killed {
   readonly lines: readonly string[];
