@@ -6,11 +6,10 @@ import { emit } from "../core/events.ts";
 import type { Outcome } from "../core/outcome.ts";
 import { DeliveryContext } from "./context.ts";
 import { HandlerBreaker } from "./handler-breaker.ts";
-import { Outstanding } from "./outstanding.ts";
+import { Outgoing } from "./outgoing.ts";
 import { LeaseKeeper } from "./lease-keeper.ts";
 import { runPipeline } from "./pipeline.ts";
 import { Running } from "./running.ts";
-import { soon } from "./soon.ts";
 import type { Settler } from "./settle.ts";
 import { UNCLAIMED, type Handling } from "./stages.ts";
 import { isSuspect } from "./suspect.ts";
@@ -62,16 +61,14 @@ export class Consumer {
   #held = 0;
   #busySince = -Infinity;
   #active = 0;
-  #settlements: Settlement[] = [];
-  readonly #outstanding = new Outstanding();
+  readonly #outgoing: Outgoing;
   readonly #waits: Waits;
   #stopping = false;
   #paused = false;
-  /** Nothing is started: a suspect waits until it is alone. */
-  #isClearing = false;
-  /** The last that came was a suspect: one at a time, because others may stand behind it. */
+  /** Waits until it is alone. */
+  #suspect: Delivery | undefined;
+  /** Nothing but suspects came: one at a time, because more may stand behind them. */
   #isWary = false;
-  readonly #flushSoon = (): void => this.#flush();
   #onRoom: (() => void) | undefined;
   #onResume: (() => void) | undefined;
   #loop: Promise<void> | undefined;
@@ -83,7 +80,8 @@ export class Consumer {
     this.#running = new Running(clock, options.handlerTimeoutMs, (run, error) => this.#timeOut(run, error));
     if (options.breaker !== undefined) this.#breaker = new HandlerBreaker(options.breaker, options.ackFirst);
     this.#waits = new Waits(clock);
-    this.#leases = new LeaseKeeper(clock, (settlements) => this.#send(settlements));
+    this.#outgoing = new Outgoing(options.subscription, (error) => this.#fault("settle", error));
+    this.#leases = new LeaseKeeper(clock, (settlements) => this.#outgoing.send(settlements));
   }
 
   /** Handlers that run now. */
@@ -130,7 +128,7 @@ export class Consumer {
     await this.#waits.within(this.#running.idle(), endsAt - clock.monotonic());
     const abandoned = this.#running.all();
     for (const run of abandoned) this.#abandon(run);
-    await this.#waits.within(this.#settled(), PATIENCE_MS);
+    await this.#waits.within(this.#outgoing.told(), PATIENCE_MS);
     return abandoned.length;
   }
 
@@ -141,13 +139,6 @@ export class Consumer {
       this.#fault("close", error);
     }
     await this.#loop;
-  }
-
-  /** Resolves when every settlement has reached the broker, those that wait for a dead letter included. */
-  async #settled(): Promise<void> {
-    await this.#outstanding.idle();
-    this.#flush();
-    await this.#outstanding.idle();
   }
 
   async #consume(): Promise<void> {
@@ -161,11 +152,11 @@ export class Consumer {
       if (this.#held > this.#most >> 1) await this.#room();
       if (this.#paused) continue;
       if (this.#breaker?.isHeld === true) {
-        this.#flush();
+        this.#outgoing.flush();
         await this.#breaker.wait((delayMs) => this.#waits.pause(delayMs));
         continue;
       }
-      this.#flush();
+      this.#outgoing.flush();
       try {
         const askedAt = handling.clock.monotonic();
         const room = this.#isWary ? 1 : this.#most - this.#held;
@@ -188,32 +179,42 @@ export class Consumer {
   async #accept(deliveries: readonly Delivery[]): Promise<void> {
     const { ackFirst, handling } = this.#options;
     if (ackFirst) await this.#acknowledge(deliveries);
-    let suspect: Delivery | undefined;
+    const suspects: Delivery[] = [];
     for (const delivery of deliveries) {
-      this.#buffer.push(delivery);
-      if (ackFirst) continue;
-      this.#leases.hold(delivery);
-      if (delivery.attempt > 1 && isSuspect(delivery, handling.maxAttempts)) suspect ??= delivery;
+      const isAlone = delivery.attempt > 1 && !ackFirst && isSuspect(delivery, handling.maxAttempts);
+      (isAlone ? suspects : this.#buffer).push(delivery);
+      if (!ackFirst) this.#leases.hold(delivery);
     }
     if (this.#held === 0) this.#busySince = handling.clock.monotonic();
     this.#held += deliveries.length;
-    this.#isWary = suspect !== undefined;
-    if (suspect !== undefined) await this.#runAlone(suspect);
+    this.#isWary = suspects.length === deliveries.length;
     this.#pump();
+    if (suspects.length > 0) await this.#runAlone(suspects);
     if (this.#stopping || this.#paused) this.#giveBack();
   }
 
-  /** What was not started goes back, what runs ends, and the broker knows it, before a suspect starts; then nothing else until it has ended. */
-  async #runAlone(suspect: Delivery): Promise<void> {
-    this.#isClearing = true;
-    this.#giveBack(suspect);
-    await this.#waits.pauseUntil(this.#running.idle(), ALONE_MS);
-    await this.#waits.within(this.#settled(), PATIENCE_MS);
+  /** What is here ends before one of the suspects starts, and the broker knows it; then nothing starts until that has ended. */
+  async #runAlone([suspect, ...others]: readonly Delivery[]): Promise<void> {
+    for (const delivery of others) this.#release(delivery);
+    this.#suspect = suspect;
+    const { clock } = this.#options.handling;
+    const endsAt = clock.monotonic() + ALONE_MS;
+    while (this.#isWaitedFor && clock.monotonic() < endsAt)
+      await this.#waits.pauseUntil(this.#running.idle(), endsAt - clock.monotonic());
+    this.#giveBackBuffer();
+    await this.#waits.within(this.#outgoing.told(), PATIENCE_MS);
     await this.#waits.within(this.#giveBackUnread(), PATIENCE_MS);
-    this.#isClearing = false;
+    if (this.#stopping || this.#suspect === undefined) return;
+    this.#buffer.push(this.#suspect);
+    this.#suspect = undefined;
     this.#pump();
     await this.#waits.pauseUntil(this.#running.idle(), ALONE_MS);
-    await this.#waits.within(this.#settled(), PATIENCE_MS);
+    await this.#waits.within(this.#outgoing.told(), PATIENCE_MS);
+  }
+
+  /** The suspect is not alone yet, and was not given back. */
+  get #isWaitedFor(): boolean {
+    return !this.#stopping && this.#suspect !== undefined && this.#active > 0;
   }
 
   async #giveBackUnread(): Promise<void> {
@@ -224,13 +225,20 @@ export class Consumer {
     }
   }
 
-  /** What was not started goes back, but for the one that is to stay. */
-  #giveBack(staying?: Delivery): void {
-    while (this.#next < this.#buffer.length) {
-      const delivery = this.#take();
-      if (delivery !== staying) this.#push({ kind: "release", delivery, delayMs: 0 });
-    }
-    if (staying !== undefined) this.#buffer.push(staying);
+  /** What was not started goes back. */
+  #giveBack(): void {
+    this.#giveBackBuffer();
+    const suspect = this.#suspect;
+    this.#suspect = undefined;
+    if (suspect !== undefined) this.#release(suspect);
+  }
+
+  #giveBackBuffer(): void {
+    while (this.#next < this.#buffer.length) this.#release(this.#take());
+  }
+
+  #release(delivery: Delivery): void {
+    this.#push({ kind: "release", delivery, delayMs: 0 });
   }
 
   async #acknowledge(deliveries: readonly Delivery[]): Promise<void> {
@@ -238,7 +246,7 @@ export class Consumer {
       await this.#options.subscription.settle(deliveries.map((delivery) => ({ kind: "ack", delivery })));
     } catch (error) {
       // Those that were not acknowledged come again; for those that were, this changes nothing.
-      this.#send(deliveries.map((delivery) => ({ kind: "release", delivery, delayMs: 0 })));
+      this.#outgoing.send(deliveries.map((delivery) => ({ kind: "release", delivery, delayMs: 0 })));
       throw error;
     }
   }
@@ -246,7 +254,7 @@ export class Consumer {
   /** Starts what waits, as far as there are slots. */
   #pump(): void {
     const { concurrency, ackFirst } = this.#options;
-    const mayBegin = (!this.#stopping && !this.#paused && !this.#isClearing) || ackFirst;
+    const mayBegin = (!this.#stopping && !this.#paused) || ackFirst;
     while (mayBegin && this.#active < concurrency && this.#next < this.#buffer.length) {
       if (this.#breaker?.admit() === false) {
         this.#giveBack();
@@ -296,38 +304,15 @@ export class Consumer {
     const judged = this.#breaker === undefined ? outcome : this.#breaker.judge(outcome);
     const settlement = this.#options.settler.settle(run, judged);
     if (settlement instanceof Promise) {
-      this.#outstanding.track(settlement.then((ready) => this.#push(ready)));
+      this.#outgoing.track(settlement.then((ready) => this.#push(ready)));
     } else this.#push(settlement);
   }
 
   #push(settlement: Settlement): void {
     this.#held--;
     this.#leases.release(settlement.delivery);
-    if (!this.#options.ackFirst) {
-      if (this.#settlements.length === 0) soon(this.#flushSoon);
-      this.#settlements.push(settlement);
-    }
+    if (!this.#options.ackFirst) this.#outgoing.push(settlement);
     if (this.#onRoom !== undefined && this.#held <= this.#most >> 1) this.#onRoom();
-  }
-
-  #flush(): void {
-    if (this.#settlements.length === 0) return;
-    const settlements = this.#settlements;
-    this.#settlements = [];
-    this.#send(settlements);
-  }
-
-  /** A settlement that fails is a delivery that comes again: told, not thrown. */
-  #send(settlements: readonly Settlement[]): void {
-    this.#outstanding.track(this.#hand(settlements));
-  }
-
-  async #hand(settlements: readonly Settlement[]): Promise<void> {
-    try {
-      await this.#options.subscription.settle(settlements);
-    } catch (error) {
-      this.#fault("settle", error);
-    }
   }
 
   #room(): Promise<void> {
@@ -372,7 +357,7 @@ export class Consumer {
   /** From here on the run's effects are refused; under exactly-once another delivery may claim the id. */
   #cut(run: DeliveryContext, reason: HeraldError): void {
     run.abort(reason);
-    if (run.outbox !== undefined) this.#outstanding.track(this.#disclaim(run));
+    if (run.outbox !== undefined) this.#outgoing.track(this.#disclaim(run));
   }
 
   async #disclaim(run: DeliveryContext): Promise<void> {
