@@ -9,7 +9,7 @@ import type { GroupCounters } from "../core/meter.ts";
 import type { Handler } from "../core/middleware.ts";
 import { HANDLED, type Outcome } from "../core/outcome.ts";
 import type { Commit } from "../core/broker.ts";
-import type { Inbox, StoresTransaction } from "../core/store.ts";
+import type { Inbox, InboxState, StoresTransaction } from "../core/store.ts";
 import { currentDelivery, type DeliveryContext, type Outbox, type RunTools } from "./context.ts";
 import { originalChannel, REDRIVE_GROUP } from "./dead-letter.ts";
 import { startSpending, type SpendingSource } from "./spending.ts";
@@ -55,6 +55,8 @@ export type Stage = (run: DeliveryContext, handling: Handling) => StageResult;
 
 /** How soon a delivery comes back whose twin is being handled at this moment. */
 const BUSY_DELAY_MS = 50;
+/** What an inbox rejects with that could not be asked. */
+const SILENCES: ReadonlySet<string> = new Set(["NOT_CONNECTED", "TIMEOUT", "PUBLISH_UNKNOWN"]);
 /** The inbox did not answer: no failure of the message, whose handler has not started. */
 export const UNCLAIMED: Outcome = { kind: "snoozed", delayMs: 1000 };
 /** How soon one comes back whose handler met a circuit breaker that does not say for how long it is open. */
@@ -120,9 +122,21 @@ export function handle(run: DeliveryContext, handling: Handling): Promise<unknow
 async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox): Promise<void> {
   const { scope } = handling;
   const { id } = run.envelope;
-  const refused = await claim(run, inbox, scope);
-  if (refused !== undefined) {
-    run.outcome = refused;
+  let state: InboxState;
+  run.isClaiming = true;
+  try {
+    state = await inbox.claim(scope, id);
+  } catch (thrown) {
+    run.outcome = unclaimed(run, thrown);
+    return;
+  } finally {
+    run.isClaiming = false;
+  }
+  if (state !== "new") {
+    run.outcome =
+      state === "done"
+        ? { kind: "skipped", reason: "duplicate" }
+        : { kind: "snoozed", delayMs: BUSY_DELAY_MS };
     return;
   }
   const outbox: Outbox = { scope, envelopes: [], sealed: false };
@@ -153,22 +167,11 @@ async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox
   }
 }
 
-/** Undefined: the id is the run's. */
-async function claim(run: DeliveryContext, inbox: Inbox, scope: string): Promise<StageResult> {
-  run.isClaiming = true;
-  try {
-    const state = await inbox.claim(scope, run.envelope.id);
-    if (state === "new") return undefined;
-    return state === "done"
-      ? { kind: "skipped", reason: "duplicate" }
-      : { kind: "snoozed", delayMs: BUSY_DELAY_MS };
-  } catch (thrown) {
-    if (!isHeraldError(thrown) || !thrown.retryable) throw thrown;
-    emit("fault", () => ({ agent: run.agentId, error: thrown, where: "inbox" }));
-    return UNCLAIMED;
-  } finally {
-    run.isClaiming = false;
-  }
+/** An inbox that does not answer is no failure of the message. Throws what is. */
+function unclaimed({ agentId }: DeliveryContext, thrown: unknown): Outcome {
+  if (!isHeraldError(thrown) || !SILENCES.has(thrown.code)) throw thrown;
+  emit("fault", () => ({ agent: agentId, error: thrown, where: "inbox" }));
+  return UNCLAIMED;
 }
 
 /**
