@@ -316,7 +316,7 @@ describe("a handler whose time ran out", () => {
     expect(runs).toBe(0);
     expect(inbox.told).toEqual(["claim g m", "abandon g m"]);
     // Its handler was not to blame.
-    expect(subscription.settled).toMatchObject([{ kind: "release", delayMs: 250 }]);
+    expect(subscription.settled).toMatchObject([{ kind: "release", delayMs: 50 }]);
     expect(faults).toMatchObject([{ where: "inbox", error: { code: "HANDLER_TIMEOUT" } }]);
   });
 
@@ -346,7 +346,7 @@ describe("a handler whose time ran out", () => {
 
     expect(runs).toBe(0);
     expect(inbox.told).toEqual(["claim g m"]);
-    expect(subscription.settled).toMatchObject([{ kind: "release", delayMs: 250 }]);
+    expect(subscription.settled).toMatchObject([{ kind: "release", delayMs: 50 }]);
     expect(faults).toMatchObject([{ where: "inbox", agent: "a", error: { code: "NOT_CONNECTED" } }]);
   });
 

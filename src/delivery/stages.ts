@@ -58,7 +58,7 @@ const BUSY_DELAY_MS = 50;
 /** What an inbox rejects with that could not be asked. */
 const SILENCES: ReadonlySet<string> = new Set(["NOT_CONNECTED", "TIMEOUT", "PUBLISH_UNKNOWN"]);
 /** The inbox did not answer: no failure of the message, whose handler has not started. */
-export const UNCLAIMED: Outcome = { kind: "snoozed", delayMs: 250 };
+export const UNCLAIMED: Outcome = { kind: "snoozed", delayMs: BUSY_DELAY_MS };
 /** How soon one comes back whose handler met a circuit breaker that does not say for how long it is open. */
 const CIRCUIT_DELAY_MS = 1000;
 
