@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { bench, delivery } from "../../test/support/consuming.ts";
+import { bench, delivery, eventsOf } from "../../test/support/consuming.ts";
 import type { Delivery, Failure } from "../core/delivery.ts";
+import { HeraldError } from "../core/errors.ts";
 import type { Message } from "../core/message.ts";
 import { settlePromises } from "../testing/fake-clock.ts";
 import { isSuspect } from "./suspect.ts";
@@ -85,6 +86,19 @@ describe("a suspect", () => {
     expect(subscription.outcomes).toEqual(["ack a", "release c"]);
     await end("b");
     expect(running()).toEqual(["s"]);
+  });
+
+  it("runs although what was read ahead cannot be given back, which is told", async () => {
+    const faults = eventsOf<{ where: string; error: HeraldError }>("fault");
+    const { handler, running } = told();
+    const { subscription } = bench(handler, limited());
+    subscription.giveBackUnread = () =>
+      Promise.reject(new HeraldError("NOT_CONNECTED", "The broker is away."));
+    subscription.give(named("s", 3));
+    await settlePromises();
+
+    expect(running()).toEqual(["s"]);
+    expect(faults).toMatchObject([{ where: "settle", error: { code: "NOT_CONNECTED" } }]);
   });
 
   it("is followed one by one, by full batches when what comes is none", async () => {
