@@ -27,5 +27,8 @@ export const DEFAULT_LIMITS: Limits = {
 /** Channel names, bytes: what every broker's own limit leaves room for. */
 export const MAX_CHANNEL_BYTES = 200;
 
+/** Failures that are kept with a message, the latest among them: one that may fail for ever must not grow for ever. */
+export const MAX_FAILURES = 20;
+
 /** Message ids, characters. */
 export const MAX_ID_LENGTH = 128;

@@ -2,6 +2,7 @@ import { isoTime } from "../core/clock.ts";
 import type { Delivery, Failure } from "../core/delivery.ts";
 import { createEnvelope, NO_HEADERS, type Envelope } from "../core/envelope.ts";
 import type { HeraldError } from "../core/errors.ts";
+import { MAX_FAILURES } from "../core/limits.ts";
 
 /** Header of a redriven message: the only group that handles it; empty for the broadcast subscriptions. */
 export const REDRIVE_GROUP = "x-redrive-group";
@@ -12,8 +13,7 @@ export const REDRIVE_AT = "x-redrive-at";
 
 const PREFIX = "x-dlq-";
 const REDRIVE_PREFIX = "x-redrive-";
-/** Errors kept with an entry, the latest ones, each cut to a line that headers can carry. */
-const MAX_FAILURES = 20;
+/** Errors kept with an entry are each cut to a line that headers can carry. */
 const MAX_ERROR_LENGTH = 500;
 
 /** Why and where a message was given up on. */

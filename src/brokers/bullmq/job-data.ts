@@ -1,6 +1,7 @@
 import { attributesOf, envelopeOf } from "../../core/cloudevents.ts";
 import type { Failure } from "../../core/delivery.ts";
 import { JSON_TYPE, NO_HEADERS, type Envelope } from "../../core/envelope.ts";
+import { MAX_FAILURES } from "../../core/limits.ts";
 
 /** What a job says of itself, as far as a message is made of it. */
 export interface CarriedJob {
@@ -13,7 +14,6 @@ export interface CarriedJob {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
-const MAX_FAILURES = 20;
 const CLOCK_STEP_MS = 2;
 
 /** A moment or a delay as BullMQ keeps it. Never early: it knows whole milliseconds only, and the clock that a moment was told by may be a little behind. */

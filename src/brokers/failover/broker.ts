@@ -17,6 +17,7 @@ import { checkFallback, refusalOf, weaker } from "./capabilities.ts";
 import { CoordinationMode, CoordinationModeManager } from "./coordination-mode.ts";
 import { Control, type FailoverControl } from "./control.ts";
 import { TimeLimits } from "./deadline.ts";
+import { notOpen } from "../shared/lifecycle.ts";
 import { KeyFence } from "./fence.ts";
 import { channelOfSpool } from "./handover.ts";
 import { FailoverInbox } from "./inbox.ts";
@@ -41,7 +42,6 @@ export {
   type ModeChange,
   type ModeNotification,
 } from "./coordination-mode.ts";
-import { notOpen } from "../shared/lifecycle.ts";
 
 /** How soon a side that failed is looked at. */
 const LOOK_MS = 100;

@@ -24,6 +24,8 @@ interface Batch<Entry> {
   readonly entries: Entry[];
   /** Told when it is stored, or why it is not. */
   readonly stored: ((error: unknown) => void)[];
+  /** Told when it was read here. */
+  readonly read: (() => void)[];
 }
 
 /**
@@ -36,8 +38,8 @@ export class Log<Entry extends object> {
   readonly #writer: Writer;
   readonly #stream: string;
   readonly #lane: Lane;
-  /** By the mark of a message: who waits until it was read here. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+  /** By its mark: what was sent and somebody waits to read. */
+  readonly #unread = new Map<string, Batch<Entry>>();
   readonly #id: string;
   #count = 0;
   /** What is to be sent, the oldest first; the last one takes more. */
@@ -99,24 +101,22 @@ export class Log<Entry extends object> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const { timers, settings } = this.#session;
     const late = timers.after(settings.commandTimeoutMs, () => reject(notConnected()));
-    const mark = this.#add(entry, (error) => {
+    const { read, stored } = this.#batch(entry);
+    read.push(resolve);
+    stored.push((error) => {
       if (error !== undefined) reject(error);
     });
-    const waiting = this.#waiting.get(mark) ?? [];
-    this.#waiting.set(mark, waiting);
-    waiting.push(resolve);
     try {
       await promise;
     } finally {
       late.cancel();
-      this.#waiting.delete(mark);
     }
   }
 
   /** Resolves when the entry is stored. */
   store(entry: Entry): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#add(entry, (error) => (error === undefined ? resolve() : reject(error)));
+      this.#batch(entry).stored.push((error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
@@ -124,18 +124,17 @@ export class Log<Entry extends object> {
     await this.#lane.close();
   }
 
-  /** The mark of the message that it will be in. */
-  #add(entry: Entry | undefined, stored: (error: unknown) => void): string {
+  /** The message that it will be in. */
+  #batch(entry: Entry | undefined): Batch<Entry> {
     let batch = this.#batches.at(-1);
     if (batch === undefined || batch.entries.length >= MOST_ENTRIES) {
-      batch = { mark: `${this.#id}-${this.#count++}`, entries: [], stored: [] };
+      batch = { mark: `${this.#id}-${this.#count++}`, entries: [], stored: [], read: [] };
       this.#batches.push(batch);
       // What is done in this turn goes together.
       if (!this.#isSending) queueMicrotask(() => this.#send());
     }
     if (entry !== undefined) batch.entries.push(entry);
-    batch.stored.push(stored);
-    return batch.mark;
+    return batch;
   }
 
   #send(): void {
@@ -143,11 +142,13 @@ export class Log<Entry extends object> {
     const batch = this.#batches.shift();
     if (batch === undefined) return;
     this.#isSending = true;
-    const { mark, entries, stored } = batch;
+    const { mark, entries, stored, read } = batch;
+    if (read.length > 0) this.#unread.set(mark, batch);
     const body = Buffer.from(JSON.stringify({ mark, entries }));
     const properties = { persistent: true, contentType: "application/json" };
     const done = (error: unknown): void => {
       this.#isSending = false;
+      if (error !== undefined) this.#unread.delete(mark);
       for (const tell of stored) tell(error);
       this.#send();
     };
@@ -168,6 +169,7 @@ export class Log<Entry extends object> {
     }
     if (offset > this.#last) for (const entry of message.entries) read(entry);
     this.#last = Math.max(this.#last, offset);
-    for (const tell of this.#waiting.get(message.mark) ?? []) tell();
+    for (const tell of this.#unread.get(message.mark)?.read ?? []) tell();
+    this.#unread.delete(message.mark);
   }
 }
