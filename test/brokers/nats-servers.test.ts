@@ -10,7 +10,8 @@ import { newPlace } from "../../src/testing/conformance/context.ts";
 import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { envelope } from "../support/envelopes.ts";
 import { NatsBench } from "../support/nats.ts";
-import { ack, idsOf, take, until } from "../support/taking.ts";
+import { ack, idsOf, take, takeAll, until } from "../support/taking.ts";
+import { publishThroughKill } from "../support/through-kill.ts";
 import { startNatsCluster } from "../support/servers/nats-cluster.ts";
 import { whenStarted } from "../support/servers/when.ts";
 
@@ -50,37 +51,8 @@ whenStarted("nats", "a NATS broker and its servers", () => {
       const server = await bench.own();
       const broker = await bench.opened({ url: server.url });
       const subscription = await broker.subscribe(spec);
-      const stored: string[] = [];
-      const codes = new Set<string>();
-      let n = 0;
-      const writing = { isOver: false };
-      const write = async () => {
-        while (!writing.isOver) {
-          const id = `m${n++}`;
-          const [result] = await broker.publish([now({ id })]);
-          if (result?.ok === true) stored.push(id);
-          else codes.add(result?.error.code ?? "");
-        }
-      };
-      const written = write();
-      await until(() => stored.length > 50);
-      await server.kill();
-      await until(() => codes.has("NOT_CONNECTED"));
-      const before = stored.length;
-      await server.start();
-      await until(() => stored.length > before + 10);
-      writing.isOver = true;
-      await written;
-
-      // One that was under way may be stored or not, and that is what its code says.
-      expect([...codes].filter((code) => !["NOT_CONNECTED", "PUBLISH_UNKNOWN"].includes(code))).toEqual([]);
-      const got = new Set<string>();
-      await until(async () => {
-        const deliveries = await subscription.receive(1000, 200);
-        for (const id of idsOf(deliveries)) got.add(id);
-        await ack(subscription, deliveries);
-        return stored.every((id) => got.has(id));
-      });
+      const stored = await publishThroughKill(broker, server);
+      await takeAll(subscription, stored);
     });
 
     it("counts an attempt that the killed server has forgotten", async () => {

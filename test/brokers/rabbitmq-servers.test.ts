@@ -6,7 +6,8 @@ import { newPlace } from "../../src/testing/conformance/context.ts";
 import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { envelope } from "../support/envelopes.ts";
 import { RabbitBench } from "../support/rabbitmq.ts";
-import { ack, idsOf, take, until } from "../support/taking.ts";
+import { ack, idsOf, take, takeAll, until } from "../support/taking.ts";
+import { publishThroughKill } from "../support/through-kill.ts";
 import { freePorts } from "../support/servers/server-process.ts";
 import { whenStarted } from "../support/servers/when.ts";
 
@@ -48,40 +49,8 @@ whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
       const broker = await bench.opened({ url: server.url });
       const subscription = await broker.subscribe(spec);
       await server.settled();
-      const stored: string[] = [];
-      const codes = new Set<string>();
-      const writing = { isOver: false, n: 0 };
-      const write = async () => {
-        while (!writing.isOver) {
-          const id = `m${writing.n++}`;
-          const [result] = await broker.publish([now({ id })]);
-          if (result?.ok === true) stored.push(id);
-          else {
-            codes.add(result?.error.code ?? "");
-            // A server that starts needs the processor too.
-            await new Promise((resolve) => setTimeout(resolve, 5));
-          }
-        }
-      };
-      const written = write();
-      await until(() => stored.length > 50);
-      await server.kill();
-      await until(() => codes.has("NOT_CONNECTED"));
-      const before = stored.length;
-      await server.start();
-      await until(() => stored.length > before + 10);
-      writing.isOver = true;
-      await written;
-
-      // One that was under way may be stored or not, and that is what its code says.
-      expect([...codes].filter((code) => !["NOT_CONNECTED", "PUBLISH_UNKNOWN"].includes(code))).toEqual([]);
-      const got = new Set<string>();
-      await until(async () => {
-        const deliveries = await subscription.receive(1000, 200);
-        for (const id of idsOf(deliveries)) got.add(id);
-        await ack(subscription, deliveries);
-        return stored.every((id) => got.has(id));
-      });
+      const stored = await publishThroughKill(broker, server);
+      await takeAll(subscription, stored);
     });
 
     it("counts an attempt that the killed server has forgotten", async () => {

@@ -6,7 +6,7 @@ import type { PublishResult } from "../../src/core/broker.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { envelope } from "../support/envelopes.ts";
 import { RedisBench } from "../support/redis.ts";
-import { BUSY_MS, ack, idsOf, take, until } from "../support/taking.ts";
+import { BUSY_MS, ack, idsOf, take, takeAll, until } from "../support/taking.ts";
 import { whenRedis } from "../support/servers/when.ts";
 
 const refusal = (code: string) => expect.objectContaining({ code });
@@ -75,16 +75,7 @@ whenRedis("facts about Redis", () => {
       isOver = true;
       await publishing;
 
-      const seen = new Set<string>();
-      await until(async () => {
-        const deliveries = await subscription.receive(1000, 100);
-        for (const {
-          envelope: { id },
-        } of deliveries)
-          seen.add(id);
-        await ack(subscription, deliveries);
-        return acknowledged.every((id) => seen.has(id));
-      });
+      await takeAll(subscription, acknowledged);
     });
   });
 

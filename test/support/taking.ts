@@ -37,3 +37,14 @@ export function until(condition: () => unknown): Promise<void> {
     { timeout: SURE_MS, interval: 10 },
   );
 }
+
+/** Receives and acknowledges until every one of the ids has come. */
+export async function takeAll(subscription: Subscription, ids: readonly string[]): Promise<void> {
+  const seen = new Set<string>();
+  await until(async () => {
+    const deliveries = await subscription.receive(1000, 200);
+    for (const id of idsOf(deliveries)) seen.add(id);
+    await ack(subscription, deliveries);
+    return ids.every((id) => seen.has(id));
+  });
+}
