@@ -93,12 +93,14 @@ async function up(context: CaseContext): Promise<void> {
       if (result?.ok !== true) throw result?.error ?? new Error("no result");
     }
   };
-  const have = (count: number) => groups.every(({ ids }) => ids.length >= count);
+  const have = (count: number) => groups.every(({ ids }) => new Set(ids).size >= count);
 
   await publish();
   await context.until(() => have(each), "the first third");
   strike(context, "kill primary");
   await primary.kill();
+  // Without a lease a settlement is not answered for: what the primary had not written down when it died comes again.
+  const from = context.has("lease") ? 0 : each;
   await publish();
   await primary.start();
   context.history.add({ type: "heal" });
@@ -107,7 +109,7 @@ async function up(context: CaseContext): Promise<void> {
   const patience = Math.max(context.time.patienceMs, 20_000);
   await context.until(
     () => have(total),
-    () => groups.map(({ name, ids }) => `${name} ${ids.length} of ${total}`).join(", "),
+    () => groups.map(({ name, ids }) => `${name} ${new Set(ids).size} of ${total}`).join(", "),
     patience,
   );
   await context.until(
@@ -116,7 +118,10 @@ async function up(context: CaseContext): Promise<void> {
   );
   isOver = true;
   await Promise.all(consuming);
-  for (const { name, ids } of groups) assert.equal(new Set(ids).size, ids.length, `${name} got an id twice`);
+  for (const { name, ids } of groups) {
+    assert.equal(new Set(ids).size, total, `${name} got what was not published`);
+    assert.equal(new Set(ids.slice(from)).size, ids.length - from, `${name} got an id twice`);
+  }
 }
 
 async function flap(context: CaseContext): Promise<void> {
@@ -302,7 +307,8 @@ export const failoverCases: readonly ConformanceCase[] = [
     title: "the primary returns and gets what was written meanwhile, once, in order",
     acked: 1000,
     faults: 1,
-    check: { order: "relaxed", redelivery: "free", attempts: "growing" } as const,
+    // That nothing comes again is held by the case itself.
+    check: { order: "relaxed", redelivery: "free", attempts: "growing", settlements: "late" } as const,
     run: up,
   },
   {
