@@ -19,6 +19,14 @@ const publish = async (broker: RabbitBroker, ...ids: readonly string[]) => {
   expect(results.filter(({ ok }) => !ok)).toEqual([]);
 };
 
+/** A way to the server that can be taken away. */
+async function wayTo(bench: RabbitBench): Promise<{ readonly proxy: FaultProxy; readonly url: string }> {
+  const proxy = await FaultProxy.before(bench.server);
+  bench.after(() => proxy[Symbol.asyncDispose]());
+  const { host, port } = proxy.address;
+  return { proxy, url: `amqp://guest:guest@${host}:${port}` };
+}
+
 whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
   const bench = new RabbitBench();
   beforeAll(() => bench.start());
@@ -70,6 +78,36 @@ whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
       const again = await Promise.race([beside.receive(1, 20_000), subscription.receive(1, 20_000)]);
       expect(again[0]).toMatchObject({ attempt: 2, envelope: { id: "m" } });
     });
+
+    it.each(["c", "c.#", "c.x.*"])(
+      "that forgot who reads %s: a message waits for them all the same",
+      async (pattern) => {
+        const namespace = newPlace();
+        const channel = pattern === "c" ? "c" : "c.x.y";
+        const [readersWay, writersWay] = [await wayTo(bench), await wayTo(bench)];
+        const reader = await bench.opened({ namespace, url: readersWay.url });
+        const writer = await bench.opened({ namespace, url: writersWay.url });
+        await writer.admin.declare(channel);
+        const subscription = await reader.subscribe({ ...spec, pattern });
+        await until(async () => (await writer.publish([now({ id: "before", channel })]))[0]?.ok);
+        await ack(subscription, await take(subscription, 1));
+
+        await Promise.all([readersWay.proxy.down(), writersWay.proxy.down()]);
+        await until(() => !reader.isConnected && !writer.isConnected);
+        const operator = await (await raw(bench, bench.server.url)).createChannel();
+        await operator.deleteQueue(`${namespace}/g/${pattern}`);
+        await operator.unbindQueue(`${namespace}/#${channel}`, namespace, channel);
+        // Long enough for more than one attempt to connect.
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        await writersWay.proxy.up();
+        await until(async () => (await writer.publish([now({ id: "after", channel })]))[0]?.ok);
+        await readersWay.proxy.up();
+
+        expect(idsOf(await take(subscription, 1))).toEqual(["after"]);
+        const retained = await writer.admin.browse(channel, { limit: 10 });
+        expect(retained.map(({ envelope: { id } }) => id)).toEqual(["before", "after"]);
+      },
+    );
 
     it("makes a queue again that somebody has deleted under its consumer", async () => {
       const namespace = newPlace();

@@ -3,8 +3,6 @@ import { checkChannel, checkPattern, isWildcard } from "../../core/pattern.ts";
 import { rabbitError } from "./errors.ts";
 import type { Runtime } from "./runtime.ts";
 
-const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000;
-
 /** Looks after the channels of one namespace. A channel that is declared is retained, in a stream beside its queues. */
 export class RabbitAdmin implements BrokerAdmin {
   readonly #runtime: () => Runtime;
@@ -27,7 +25,7 @@ export class RabbitAdmin implements BrokerAdmin {
     return this.#guard(async ({ topology, registry }) => {
       checkChannel(channel);
       if (registry.declared.has(channel)) return;
-      await topology.retain(channel, options.retentionMs ?? DEFAULT_RETENTION_MS);
+      await topology.retain(channel, options.retentionMs);
       await registry.tell({ op: "declared", channel });
     });
   }

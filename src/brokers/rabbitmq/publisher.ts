@@ -6,8 +6,9 @@ import { HeraldError, toHeraldError } from "../../core/errors.ts";
 import { checkChannel } from "../../core/pattern.ts";
 import { DEFAULT_PRIORITY } from "../../core/priority.ts";
 import { propertiesOf } from "./codec.ts";
-import { publishError } from "./errors.ts";
+import { publishError, rabbitError } from "./errors.ts";
 import type { Session } from "./session.ts";
+import type { Standing } from "./standing.ts";
 import { rungFor, type Topology } from "./topology.ts";
 import type { Writer } from "./writer.ts";
 
@@ -16,11 +17,18 @@ export class Publisher {
   readonly #session: Session;
   readonly #writer: Writer;
   readonly #topology: Topology;
+  readonly #standing: Standing;
 
-  constructor(session: Session, writer: Writer, topology: Topology) {
-    this.#session = session;
-    this.#writer = writer;
-    this.#topology = topology;
+  constructor(parts: {
+    readonly session: Session;
+    readonly writer: Writer;
+    readonly topology: Topology;
+    readonly standing: Standing;
+  }) {
+    this.#session = parts.session;
+    this.#writer = parts.writer;
+    this.#topology = parts.topology;
+    this.#standing = parts.standing;
   }
 
   /** Results are positional. */
@@ -44,6 +52,20 @@ export class Publisher {
     } catch (error) {
       return Promise.resolve({ ok: false, error: toHeraldError(error) });
     }
+    const standing = this.#standing.ready(envelope.channel);
+    return standing === undefined ? this.#timely(envelope) : this.#after(standing, envelope);
+  }
+
+  async #after(standing: Promise<void>, envelope: Envelope): Promise<PublishResult> {
+    try {
+      await standing;
+    } catch (error) {
+      return { ok: false, error: rabbitError(error) };
+    }
+    return this.#timely(envelope);
+  }
+
+  #timely(envelope: Envelope): Promise<PublishResult> {
     const delayMs = envelope.deliverAt === undefined ? 0 : envelope.deliverAt - this.#session.clock.now();
     const rungMs = rungFor(delayMs);
     return rungMs === undefined ? this.#now(envelope) : this.#later(envelope, rungMs);

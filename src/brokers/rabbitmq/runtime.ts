@@ -15,6 +15,7 @@ import { Registry } from "./registry.ts";
 import { Retained } from "./retained.ts";
 import { Returns } from "./returns.ts";
 import type { Links, Session } from "./session.ts";
+import { Standing } from "./standing.ts";
 import { RabbitSubscription, type SubscriptionHost } from "./subscription.ts";
 import { Topology } from "./topology.ts";
 import { Writer } from "./writer.ts";
@@ -35,6 +36,7 @@ export class Runtime {
   readonly registry: Registry;
   readonly retained: Retained;
   readonly #writer: Writer;
+  readonly #standing: Standing;
   readonly #consumers: Consumers;
   readonly #readerHost: ReaderHost;
   readonly #subscriptionHost: SubscriptionHost;
@@ -50,17 +52,7 @@ export class Runtime {
 
   constructor(settings: RabbitSettings, links: Links) {
     const { clock } = settings;
-    const isClosed = (): boolean => this.#closed;
-    const session: Session = {
-      links,
-      names: new Names(settings.namespace),
-      settings,
-      clock,
-      timers: new Timers(clock),
-      get isClosed() {
-        return isClosed();
-      },
-    };
+    const session = sessionOf(settings, links, () => this.#closed);
     this.session = session;
     this.topology = new Topology(session);
     this.#writer = new Writer(session);
@@ -75,7 +67,13 @@ export class Runtime {
     });
     this.retained = new Retained(session, this.#writer, this.registry);
     this.#parts = parts;
-    this.publisher = new Publisher(session, this.#writer, this.topology);
+    this.#standing = new Standing({ session, registry: this.registry, topology: this.topology });
+    this.publisher = new Publisher({
+      session,
+      writer: this.#writer,
+      topology: this.topology,
+      standing: this.#standing,
+    });
     const consumers = new Consumers(session, (readers) => this.#restore(readers));
     this.#consumers = consumers;
     const returns = new Returns(session, this.#writer, this.topology);
@@ -173,6 +171,7 @@ export class Runtime {
     await Promise.race([closing, enough.over]);
     enough.cut();
     this.#closed = true;
+    this.#standing.close();
     const lanes = Promise.all([
       this.#consumers.close(),
       this.registry.close(),
@@ -240,6 +239,20 @@ export class Runtime {
     if (reader.group === null && this.session.links.consuming.isUp)
       this.topology.remove(reader.queue).catch(() => {});
   }
+}
+
+function sessionOf(settings: RabbitSettings, links: Links, isClosed: () => boolean): Session {
+  const { clock, namespace } = settings;
+  return {
+    links,
+    names: new Names(namespace),
+    settings,
+    clock,
+    timers: new Timers(clock),
+    get isClosed() {
+      return isClosed();
+    },
+  };
 }
 
 function noOrder(): HeraldError {

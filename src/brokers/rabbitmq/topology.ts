@@ -7,6 +7,7 @@ const QUORUM = { "x-queue-type": "quorum", "x-delivery-limit": -1 };
 const FIRST_RUNG_MS = 25;
 /** What a message comes early out of the server's queues, and waits for by who reads: the way from one queue to the next takes time too. */
 const EARLY_MS = 175;
+const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000;
 /** Nineteen days: what waits longer goes round again. */
 const LAST_RUNG_MS = FIRST_RUNG_MS * 2 ** 26;
 
@@ -90,7 +91,7 @@ export class Topology {
   }
 
   /** The stream of what a channel retains. One that is there stays as it is. */
-  async retain(channel: string, retentionMs: number): Promise<void> {
+  async retain(channel: string, retentionMs = DEFAULT_RETENTION_MS): Promise<void> {
     const { exchange } = this.#names;
     const stream = this.#names.retained(channel);
     await this.stream(stream, retentionMs);
