@@ -27,6 +27,23 @@ async function wayTo(bench: RabbitBench): Promise<{ readonly proxy: FaultProxy; 
   return { proxy, url: `amqp://guest:guest@${host}:${port}` };
 }
 
+/** Two brokers of one namespace, each on a way of its own, and somebody with the client alone. */
+async function twoWays(bench: RabbitBench) {
+  const namespace = newPlace();
+  const [readers, writers] = [await wayTo(bench), await wayTo(bench)];
+  const reader = await bench.opened({ namespace, url: readers.url });
+  const writer = await bench.opened({ namespace, url: writers.url });
+  const down = async (): Promise<void> => {
+    await Promise.all([readers.proxy.down(), writers.proxy.down()]);
+    await until(() => !reader.isConnected && !writer.isConnected);
+    // Long enough for more than one attempt to connect: the server was away.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  };
+  const ways = { down, readers: readers.proxy, writers: writers.proxy };
+  const operator = await (await raw(bench, bench.server.url)).createChannel();
+  return { namespace, reader, writer, ways, operator };
+}
+
 whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
   const bench = new RabbitBench();
   beforeAll(() => bench.start());
@@ -82,32 +99,54 @@ whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
     it.each(["c", "c.#", "c.x.*"])(
       "that forgot who reads %s: a message waits for them all the same",
       async (pattern) => {
-        const namespace = newPlace();
         const channel = pattern === "c" ? "c" : "c.x.y";
-        const [readersWay, writersWay] = [await wayTo(bench), await wayTo(bench)];
-        const reader = await bench.opened({ namespace, url: readersWay.url });
-        const writer = await bench.opened({ namespace, url: writersWay.url });
+        const { namespace, reader, writer, ways, operator } = await twoWays(bench);
         await writer.admin.declare(channel);
         const subscription = await reader.subscribe({ ...spec, pattern });
         await until(async () => (await writer.publish([now({ id: "before", channel })]))[0]?.ok);
         await ack(subscription, await take(subscription, 1));
 
-        await Promise.all([readersWay.proxy.down(), writersWay.proxy.down()]);
-        await until(() => !reader.isConnected && !writer.isConnected);
-        const operator = await (await raw(bench, bench.server.url)).createChannel();
+        await ways.down();
         await operator.deleteQueue(`${namespace}/g/${pattern}`);
         await operator.unbindQueue(`${namespace}/#${channel}`, namespace, channel);
-        // Long enough for more than one attempt to connect.
-        await new Promise((resolve) => setTimeout(resolve, 500));
-        await writersWay.proxy.up();
+        await ways.writers.up();
         await until(async () => (await writer.publish([now({ id: "after", channel })]))[0]?.ok);
-        await readersWay.proxy.up();
+        await ways.readers.up();
 
         expect(idsOf(await take(subscription, 1))).toEqual(["after"]);
         const retained = await writer.admin.browse(channel, { limit: 10 });
         expect(retained.map(({ envelope: { id } }) => id)).toEqual(["before", "after"]);
       },
     );
+
+    it("keeps nothing for a group that was dropped since", async () => {
+      const { namespace, reader, writer, ways, operator } = await twoWays(bench);
+      await reader.subscribe({ ...spec, pattern: "c.#" });
+      await until(async () => (await writer.publish([now({ channel: "c.x" })]))[0]?.ok);
+      await ways.down();
+      await ways.writers.up();
+      await until(async () => (await writer.publish([now({ channel: "c.y" })]))[0]?.ok);
+      await writer.admin.dropGroup?.("c.#", "g");
+
+      expect(await writer.publish([now({ channel: "c.z" })])).toMatchObject([{ ok: true, matched: 0 }]);
+      operator.on("error", () => {});
+      await expect(operator.checkQueue(`${namespace}/g/c.#`)).rejects.toThrow("NOT_FOUND");
+    });
+
+    it("refuses a publish that waits for a queue when the broker is closed", async () => {
+      const { namespace, reader, writer, ways, operator } = await twoWays(bench);
+      await reader.subscribe(spec);
+      await until(async () => (await writer.publish([now()]))[0]?.ok);
+      await ways.down();
+      await operator.deleteQueue(`${namespace}/g/c`);
+      await operator.assertQueue(`${namespace}/g/c`, { durable: true });
+      await ways.writers.up();
+      await until(() => writer.isConnected);
+
+      const waiting = writer.publish([now()]);
+      await writer.close();
+      expect(await waiting).toMatchObject([{ ok: false }]);
+    });
 
     it("makes a queue again that somebody has deleted under its consumer", async () => {
       const namespace = newPlace();

@@ -27,6 +27,7 @@ export class Standing {
   #readers: Readers | undefined;
   /** `true`: it is looked after. */
   readonly #channels = new Map<string, Promise<void> | true>();
+  readonly #pauses = new Set<{ readonly cut: () => void }>();
 
   constructor(parts: {
     readonly session: Session;
@@ -42,8 +43,10 @@ export class Standing {
     });
   }
 
+  /** Whoever waits is told soon. */
   close(): void {
     this.#off();
+    for (const pause of this.#pauses) pause.cut();
   }
 
   /** Undefined: nothing to wait for. Rejects when it cannot be looked after in time; it is tried again with the next message. */
@@ -79,7 +82,10 @@ export class Standing {
         return;
       } catch (error) {
         if (!links.publishing.isUp || this.#session.isClosed || timers.monotonic() >= until) throw error;
-        await timers.pause(RETRY_MS).over;
+        const pause = timers.pause(RETRY_MS);
+        this.#pauses.add(pause);
+        await pause.over;
+        this.#pauses.delete(pause);
       }
     }
   }
@@ -88,12 +94,14 @@ export class Standing {
     const { names } = this.#session;
     this.#readers ??= readersOf(this.#registry);
     const { named, wild } = this.#readers;
-    const made = (named.get(channel) ?? []).map((group) =>
-      this.#topology.group(names.group(channel, group), channel),
-    );
-    for (const [pattern, group] of wild)
-      if (matchPattern(pattern, channel))
+    const made: Promise<void>[] = [];
+    const make = (pattern: string, group: string): void => {
+      // A group may have been dropped since.
+      if (this.#registry.isRead(pattern, group))
         made.push(this.#topology.group(names.group(pattern, group), pattern));
+    };
+    for (const group of named.get(channel) ?? []) make(channel, group);
+    for (const [pattern, group] of wild) if (matchPattern(pattern, channel)) make(pattern, group);
     if (this.#registry.declared.has(channel)) made.push(this.#topology.retain(channel));
     await Promise.all(made);
   }
