@@ -3,11 +3,13 @@ import type { Registry } from "./registry.ts";
 import type { Session } from "./session.ts";
 import type { Topology } from "./topology.ts";
 
+type Reading = readonly [pattern: string, group: string];
+
 /** Who read what when the server was lost. */
 interface Readers {
-  /** By channel: the groups that read it by its name. */
-  readonly named: ReadonlyMap<string, readonly string[]>;
-  readonly wild: readonly (readonly [pattern: string, group: string])[];
+  /** By channel: those that read it by its name. */
+  readonly named: ReadonlyMap<string, readonly Reading[]>;
+  readonly wild: readonly Reading[];
 }
 
 const RETRY_MS = 50;
@@ -94,25 +96,23 @@ export class Standing {
     const { names } = this.#session;
     this.#readers ??= readersOf(this.#registry);
     const { named, wild } = this.#readers;
-    const made: Promise<void>[] = [];
-    const make = (pattern: string, group: string): void => {
+    const made = [
+      ...(named.get(channel) ?? []),
+      ...wild.filter(([pattern]) => matchPattern(pattern, channel)),
+    ]
       // A group may have been dropped since.
-      if (this.#registry.isRead(pattern, group))
-        made.push(this.#topology.group(names.group(pattern, group), pattern));
-    };
-    for (const group of named.get(channel) ?? []) make(channel, group);
-    for (const [pattern, group] of wild) if (matchPattern(pattern, channel)) make(pattern, group);
+      .filter(([pattern, group]) => this.#registry.isRead(pattern, group))
+      .map(([pattern, group]) => this.#topology.group(names.group(pattern, group), pattern));
     if (this.#registry.declared.has(channel)) made.push(this.#topology.retain(channel));
     await Promise.all(made);
   }
 }
 
 function readersOf(registry: Registry): Readers {
-  const named = new Map<string, string[]>();
-  const wild: (readonly [string, string])[] = [];
-  for (const [pattern, group] of registry.readers()) {
-    if (isWildcard(pattern)) wild.push([pattern, group]);
-    else named.set(pattern, [...(named.get(pattern) ?? []), group]);
-  }
-  return { named, wild };
+  const readers = [...registry.readers()];
+  const named = readers.filter(([pattern]) => !isWildcard(pattern));
+  return {
+    named: Map.groupBy(named, ([pattern]) => pattern),
+    wild: readers.filter(([pattern]) => isWildcard(pattern)),
+  };
 }
