@@ -10,7 +10,7 @@ import { newPlace } from "../../src/testing/conformance/context.ts";
 import { FaultProxy } from "../../src/testing/fault-proxy.ts";
 import { envelope } from "../support/envelopes.ts";
 import { IMPATIENT, KafkaBench, kafkaBench } from "../support/kafka.ts";
-import { BUSY_MS, ack, take, until } from "../support/taking.ts";
+import { BUSY_MS, ack, idsOf, take, until } from "../support/taking.ts";
 import { startKafkaCluster } from "../support/servers/kafka-cluster.ts";
 import { startKafka, type TestKafka } from "../support/servers/kafka.ts";
 import { freePorts } from "../support/servers/server-process.ts";
@@ -133,6 +133,26 @@ whenStarted("kafka", "a Kafka broker and its server", () => {
     expect(left.map(({ envelope: { id } }) => id)).toEqual(["m6", "m7", "m8", "m9"]);
     await until(() => losses.length > 0);
     expect(losses).toMatchObject([{ channel: "c", group: "g", count: 6 }]);
+  });
+
+  it("goes on where ids are recognised, and tells of the loss, when a partition ends before a group's place", async () => {
+    const namespace = newPlace();
+    const broker = await bench.opened({ namespace, partitions: 1 });
+    const sent = ["m0", "m1", "m2"].map((id) => json({ id, channel: "c" }));
+    await broker.publish(sent, { dedupe: true });
+    const admin = new Admin({ clientId: "raw", bootstrapBrokers: [hostOf(bench.server)] });
+    bench.after(() => admin.close());
+    const partitionOffsets = [{ partition: 0, offset: 10n }];
+    await admin.alterConsumerGroupOffsets({
+      groupId: `${namespace}.${spec.group}`,
+      topics: [{ name: `${namespace}.c`, partitionOffsets }],
+    });
+    const losses = bench.told<Loss>("herald:data-lost");
+
+    const subscription = await broker.subscribe({ ...spec, from: "earliest" });
+
+    expect(idsOf(await take(subscription, 3))).toEqual(["m0", "m1", "m2"]);
+    expect(losses).toMatchObject([{ channel: "c", group: "g", count: null }]);
   });
 
   it("shares a channel with a second process's broker, and goes on alone when that one closes", async () => {
@@ -328,6 +348,28 @@ whenStarted("kafka", "a Kafka broker on a cluster", () => {
     await publishing;
     await reading;
     expect(acknowledged.size).toBeGreaterThan(150);
+  });
+
+  it("reads a partition that had no leader when it was found, where ids are recognised", async () => {
+    const cluster = await startKafkaCluster();
+    bench.after(() => cluster.stop());
+    const hosts = cluster.nodes.map(hostOf).join(",");
+    const options = { url: `kafka://${hosts}`, namespace: newPlace(), publishTimeoutMs: 60_000 };
+    await bench.opened(options);
+    // Every partition of the channel lies on one node alone.
+    const writer = await bench.opened({ ...options, partitions: 3, replication: 1 });
+    const sent = Array.from({ length: 30 }, (_none, n) => json({ id: `m${n}`, channel: "c", key: `k${n}` }));
+    await writer.publish(sent, { dedupe: true });
+    const [node] = cluster.nodes as [TestKafka];
+    await node.kill();
+
+    const reader = await bench.opened(options);
+    const subscription = await reader.subscribe({ ...spec, from: "earliest" });
+    const before = await take(subscription, 1);
+    await node.start();
+
+    const taken = [...before, ...(await take(subscription, sent.length - 1))];
+    expect(idsOf(taken).toSorted()).toEqual(sent.map(({ id }) => id).toSorted());
   });
 });
 

@@ -9,7 +9,7 @@ import type { Catalog } from "./catalog.ts";
 import type { Committer } from "./committer.ts";
 import type { Home } from "./channels.ts";
 import type { KafkaEntry } from "./entry.ts";
-import { closedError } from "./errors.ts";
+import { closedError, notConnected } from "./errors.ts";
 import type { Fetcher } from "./fetcher.ts";
 import { Group, keyOf, type GroupHost } from "./group.ts";
 import type { MemberInfo } from "./members.ts";
@@ -260,16 +260,23 @@ export class Consumers {
   async #load(group: string, unit: Unit): Promise<{ readonly offset: number; readonly metadata: string }> {
     for (;;) {
       try {
+        const topic = await this.#parts.catalog.channels.topicOf(unit.home);
+        // Without it nobody knows whether what was committed is of this one.
+        if (topic === undefined) throw notConnected();
         const committed = await this.#parts.places.load(unit.kafkaGroup, unit.topic, [unit.partition]);
-        const topicId = this.#parts.catalog.cluster.topic(unit.topic)?.id ?? "";
-        const { channel } = unit.home;
         return startOfUnit(
           this.#parts.catalog.directory,
-          { group, channel, topic: unit.topic, partition: unit.partition, topicId },
+          {
+            group,
+            channel: unit.home.channel,
+            topic: unit.topic,
+            partition: unit.partition,
+            topicId: topic.id,
+          },
           committed.get(unit.partition),
         );
       } catch (error) {
-        if (this.#closed) return { offset: 0, metadata: "" };
+        if (this.#closed || unit.isEnded) return { offset: 0, metadata: "" };
         emit("fault", () => ({ agent: "", error: toHeraldError(error), where: "kafka offsets" }));
         await new Promise<void>((resolve) => void this.#parts.timers.after(RETRY_MS, resolve));
       }

@@ -1,7 +1,7 @@
 import type { Cluster } from "./cluster.ts";
 import type { Home } from "./channels.ts";
 import type { Fetched } from "./fetched.ts";
-import { offsetsAt } from "./offsets.ts";
+import { endsOf, offsetAt } from "./offsets.ts";
 import { scan } from "./scan.ts";
 
 interface Seen {
@@ -59,20 +59,18 @@ export async function onceBefore(
 ): Promise<Once> {
   const { dedupeWindowMs } = cluster.settings;
   const once = new Once(dedupeWindowMs);
-  const { topic } = home;
-  const { partition, offset } = place;
+  const part = { topic: home.topic, partition: place.partition };
+  const { end } = await endsOf(cluster, part.topic, part.partition);
+  // What was lost beyond the end cannot be read.
+  const to = Math.min(place.offset, end);
   let storedAt: number | undefined;
-  await scan(cluster, { topic, partition, from: offset, to: Infinity }, (record) => {
+  await scan(cluster, { ...part, from: to, to: end }, (record) => {
     storedAt = record.storedAt;
     return false;
   });
-  const since = await offsetsAt(
-    cluster,
-    topic,
-    Math.max(0, (storedAt ?? cluster.clock.now()) - dedupeWindowMs),
-  );
-  const from = since.get(partition) ?? offset;
-  await scan(cluster, { topic, partition, from, to: offset }, (record) => {
+  const since = Math.max(0, (storedAt ?? cluster.clock.now()) - dedupeWindowMs);
+  const from = (await offsetAt(cluster, part, since)) ?? to;
+  await scan(cluster, { ...part, from, to }, (record) => {
     if (!home.shared || record.channel === home.channel) once.isRepeat(record);
     return true;
   });

@@ -70,10 +70,11 @@ async function reportOf(parts: ReportParts, home: Home): Promise<ChannelReport |
   const { channels, cluster, directory } = parts;
   const { channel } = home;
   if (!directory.channels.has(channel)) return undefined;
-  if ((await channels.topicOf(home)) === undefined) return undefined;
+  const topic = await channels.topicOf(home);
+  if (topic === undefined) return undefined;
   const [starts, ends] = await Promise.all([earliestOf(cluster, home.topic), latestOf(cluster, home.topic)]);
   const groups = [...directory.groupsOn(channel)].map((group) =>
-    groupOf(parts, home, group, { starts, ends }),
+    groupOf(parts, home, group, { starts, ends, topicId: topic.id }),
   );
   return { channel, depth: await depthOf(parts, home, { starts, ends }), groups: await Promise.all(groups) };
 }
@@ -124,13 +125,12 @@ async function groupOf(
   parts: ReportParts,
   home: Home,
   group: string,
-  { starts, ends }: Ends,
+  { starts, ends, topicId }: Ends & { readonly topicId: string },
 ): Promise<GroupReport> {
   const { channels, cluster, directory, places } = parts;
   const partitions = channels.partitionsOf(home);
   const name = offsetsGroup(cluster.settings.namespace, group, home.shared ? home.channel : undefined);
   const committed = await places.load(name, home.topic, partitions);
-  const topicId = cluster.topic(home.topic)?.id ?? "";
   let lag = 0;
   let unsettled = 0;
   for (const partition of partitions) {

@@ -102,6 +102,15 @@ describe("what a group has of a partition", () => {
     expect(kept()).toEqual({ low: 0, fresh: 3, out: 1, notes: ["0#2"] });
   });
 
+  it("is committed for the topic that it was read from, though nobody knows that topic now", async () => {
+    let known = "id";
+    const { unit, read } = bench({ topicId: () => known });
+    read(record(0));
+    known = "";
+    const committed = unit.state();
+    expect(decodeState(committed?.offset ?? 0, committed?.metadata)?.topicId).toBe("id");
+  });
+
   it("goes on, after its process died, with what was not acknowledged, each as its next attempt", async () => {
     const first = bench();
     first.read(record(0), record(1), record(2));

@@ -87,7 +87,10 @@ export class Unit implements Reader, Committing {
   once: Once;
   /** Others have gone on without this process. */
   isLost = false;
-  #isEnded = false;
+  /** Nothing that it says counts any more. */
+  isEnded = false;
+  /** The topic that its offsets are of. */
+  #topicId = "";
 
   constructor(home: Home, partition: number, host: UnitHost) {
     this.home = home;
@@ -125,6 +128,7 @@ export class Unit implements Reader, Committing {
 
   /** Goes on where the group stood. */
   restore(low: number, kept: KeptState | undefined): void {
+    this.#topicId = this.#host.topicId(this.topic);
     this.position = Math.max(low, this.#from);
     this.#fresh = Math.max(kept?.fresh ?? low, this.#from);
     for (const [offset, { attempt, dueAt }] of kept?.notes ?? [])
@@ -213,6 +217,7 @@ export class Unit implements Reader, Committing {
       this.#isFull = false;
       this.#out = 0;
       this.#fresh = this.position;
+      this.#topicId = this.#host.topicId(this.topic);
     }
     this.#host.lost(this, known);
     this.#host.changed(this);
@@ -262,19 +267,19 @@ export class Unit implements Reader, Committing {
     this.#host.hungry(this);
   }
 
-  /** Nothing that it says counts any more. */
+  /** From now on it says nothing. */
   end(): void {
-    this.#isEnded = true;
+    this.isEnded = true;
     this.#isOurs = false;
     this.#takeBack(() => true);
   }
 
   state(): Committed | undefined {
-    if (this.#isEnded || !this.isReading) return undefined;
+    if (this.isEnded || !this.isReading) return undefined;
     const end = Math.max(this.#host.placeOf(this), this.#fresh);
     const { low, fresh } = boundsOf(this.#pending, end);
-    const topicId = this.#host.topicId(this.topic);
-    const metadata = encodeState(low, { topicId, fresh, out: this.#out }, notesOf(this.#pending));
+    const state = { topicId: this.#topicId, fresh, out: this.#out };
+    const metadata = encodeState(low, state, notesOf(this.#pending));
     return { offset: low, metadata };
   }
 
