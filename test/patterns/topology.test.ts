@@ -1,6 +1,6 @@
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FileBroker } from "../../src/brokers/file/broker.ts";
 import { MemoryBroker } from "../../src/brokers/memory/broker.ts";
 import { RedisBroker } from "../../src/brokers/redis/broker.ts";
@@ -8,6 +8,9 @@ import { Topology } from "../../src/service/patterns.ts";
 import type { Broker } from "../../src/core/broker.ts";
 import type { Address } from "../../src/testing/conformance/harness.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
+import { bullmqAt } from "../support/child-bullmq.ts";
+import { failoverAt } from "../support/child-failover.ts";
+import { hybridFilesAt } from "../support/child-hybrid.ts";
 import { kafkaAt } from "../support/child-kafka.ts";
 import { natsAt } from "../support/child-nats.ts";
 import { rabbitAt } from "../support/child-rabbitmq.ts";
@@ -20,6 +23,9 @@ import { startRedis } from "../support/servers/redis.ts";
 import { whenStarted } from "../support/servers/when.ts";
 import { topologyCases } from "../support/topology-cases.ts";
 
+const root = scratchFolder("topology");
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
 describe("queues and exchanges over the memory broker", () => {
   topologyCases(() => {
     const broker = new MemoryBroker();
@@ -29,9 +35,16 @@ describe("queues and exchanges over the memory broker", () => {
 
 describe("queues and exchanges over the file broker", () => {
   topologyCases(() => {
-    const folder = scratchFolder("topology");
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    return { broker: () => new FileBroker({ directory: path.join(folder, "store") }) };
+    const directory = path.join(root, newPlace());
+    return { broker: () => new FileBroker({ directory }) };
+  });
+});
+
+describe("queues and exchanges over a hybrid of three file brokers", () => {
+  topologyCases(() => {
+    const directory = path.join(root, newPlace());
+    mkdirSync(directory);
+    return { broker: () => hybridFilesAt(directory) };
   });
 });
 
@@ -46,14 +59,20 @@ const ENGINES = {
     startRedis,
     (namespace, { host, port }) => new RedisBroker({ url: `redis://${host}:${port}`, namespace }),
   ],
+  bullmq: [startRedis, (place, address) => bullmqAt(place, address, "long")],
+  failover: [
+    startRedis,
+    (place, address) => failoverAt({ place, directory: path.join(root, place), leases: "long" }, address),
+  ],
   kafka: [startKafka, (place, address) => kafkaAt(place, address, [], "long")],
   rabbitmq: [startRabbit, (place, address) => rabbitAt(place, address)],
   nats: [startNats, (place, address) => natsAt(place, address, [], "long")],
 } as const satisfies Record<string, readonly [() => Promise<Server>, (place: string, at: Address) => Broker]>;
 
-for (const technology of ["redis", "kafka", "nats", "rabbitmq"] as const) {
-  const [start, brokerAt] = ENGINES[technology];
-  whenStarted(technology, `queues and exchanges over the ${technology} broker`, () => {
+for (const name of ["redis", "bullmq", "failover", "kafka", "nats", "rabbitmq"] as const) {
+  const [start, brokerAt] = ENGINES[name];
+  const technology = name === "bullmq" || name === "failover" ? "redis" : name;
+  whenStarted(technology, `queues and exchanges over the ${name} broker`, () => {
     let server: Server;
     beforeAll(async () => {
       server = await start();
