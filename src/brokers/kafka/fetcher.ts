@@ -118,10 +118,14 @@ export class Fetcher {
     const again = (): void => void this.#cluster.clock.setTimer(PAUSE_MS, () => this.#soon());
     this.#cluster
       .refresh(topics)
-      .then(
-        () => (topics.some((topic) => this.#cluster.topic(topic) === undefined) ? again() : this.#soon()),
-        again,
-      );
+      .then(() => (this.#isUnled(new Set(topics)) ? again() : this.#soon()), again);
+  }
+
+  /** Is there a partition of these that nobody can be asked for? */
+  #isUnled(topics: ReadonlySet<string>): boolean {
+    for (const { topic, partition } of this.#parts.values())
+      if (topics.has(topic) && this.#cluster.leader(topic, partition) === undefined) return true;
+    return false;
   }
 
   #run(node: number, role: Role & ("tail" | "look")): void {
