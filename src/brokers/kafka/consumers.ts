@@ -9,7 +9,7 @@ import type { Catalog } from "./catalog.ts";
 import type { Committer } from "./committer.ts";
 import type { Home } from "./channels.ts";
 import type { KafkaEntry } from "./entry.ts";
-import { closedError, notConnected } from "./errors.ts";
+import { answered, closedError, KAFKA } from "./errors.ts";
 import type { Fetcher } from "./fetcher.ts";
 import { Group, keyOf, type GroupHost } from "./group.ts";
 import type { MemberInfo } from "./members.ts";
@@ -262,7 +262,8 @@ export class Consumers {
       try {
         const topic = await this.#parts.catalog.channels.topicOf(unit.home);
         // Without it nobody knows whether what was committed is of this one.
-        if (topic === undefined) throw notConnected();
+        if (topic === undefined)
+          throw answered(KAFKA.UNKNOWN_TOPIC_OR_PARTITION, "UNKNOWN_TOPIC_OR_PARTITION");
         const committed = await this.#parts.places.load(unit.kafkaGroup, unit.topic, [unit.partition]);
         return startOfUnit(
           this.#parts.catalog.directory,

@@ -111,6 +111,13 @@ export function closedError(): HeraldError {
   return notOpen("Kafka");
 }
 
+/** Nobody leads a partition now, or its topic is not known. */
+export class Leaderless extends HeraldError {
+  constructor() {
+    super("NOT_CONNECTED", "A partition has no leader now. It is tried again until it has.");
+  }
+}
+
 /** No connection stands now. */
 export function notConnected(cause?: unknown): HeraldError {
   const why = cause === undefined ? "" : `: ${reason(cause)}`;

@@ -1,19 +1,11 @@
-import { HeraldError } from "../../core/errors.ts";
 import type { Cluster } from "./cluster.ts";
-import { mayAskAgain } from "./errors.ts";
+import { Leaderless, mayAskAgain } from "./errors.ts";
 
 const CONSUMER = -1;
 const COMMITTED = 1;
 const LATEST = -1n;
 const EARLIEST = -2n;
 const PAUSE_MS = 20;
-
-/** Nobody leads a partition now, or its topic is not known. */
-class Leaderless extends HeraldError {
-  constructor() {
-    super("NOT_CONNECTED", "A partition has no leader now. It is tried again until it has.");
-  }
-}
 
 /** A partition and the offset asked for. */
 export type OffsetsByPartition = ReadonlyMap<number, number>;

@@ -1,5 +1,5 @@
 import type { Cluster } from "./cluster.ts";
-import { answered, KAFKA, notConnected } from "./errors.ts";
+import { answered, KAFKA, Leaderless } from "./errors.ts";
 import { fetchApi, type FetchedPart } from "./fetch-api.ts";
 import { portionOf, type Fetched } from "./fetched.ts";
 
@@ -56,7 +56,7 @@ async function fetchFrom(
 ): Promise<FetchedPart> {
   const leader = cluster.leader(topic, partition);
   const topicId = cluster.topic(topic)?.id;
-  if (leader === undefined || topicId === undefined) throw notConnected();
+  if (leader === undefined || topicId === undefined) throw new Leaderless();
   const asked = {
     partition,
     currentLeaderEpoch: -1,
