@@ -1,10 +1,12 @@
-import type { Subscription } from "../core/broker.ts";
+import type { Broker, Subscription } from "../core/broker.ts";
 import { HeraldError } from "../core/errors.ts";
+import type { Stores } from "../core/store.ts";
 import type { Handling } from "../delivery/stages.ts";
+import { noStores } from "../stores/no-stores.ts";
 import { PendingStores } from "../stores/transaction.ts";
 import { DeliveryGuarantee } from "./options.ts";
 import type { Runtime } from "./runtime.ts";
-import { storesOfBroker } from "./stores.ts";
+import { keepsStores, storesOfBroker } from "./stores.ts";
 
 /** How what a handler writes through `context.tx` is begun and committed. */
 export type Transactions = Pick<Handling, "begin" | "commit">;
@@ -23,15 +25,19 @@ export function transactionsOf(
         throw unsupported("the inbox that the service was given is no part of the broker");
       if (subscription().commit === undefined)
         throw unsupported(
-          `the broker '${runtime.broker.name}' cannot write values, messages and the acknowledgement in one step. Use the file broker or one Redis server, context.effect for single calls, or Outbox of herald/patterns for a database of your own`,
+          `the broker '${runtime.broker.name}' cannot write values, messages and the acknowledgement in one step. Use the file broker, one Redis server or, for what is published, Kafka, context.effect for single calls, or Outbox of herald/patterns for a database of your own`,
         );
-      return new PendingStores(storesOfBroker(runtime.broker));
+      return new PendingStores(storesFor(runtime.broker));
     },
     async commit(commit) {
       await subscription().commit?.(commit);
       runtime.committed(commit.envelopes);
     },
   };
+}
+
+function storesFor(broker: Broker): Stores {
+  return keepsStores(broker) ? storesOfBroker(broker) : noStores(broker.name);
 }
 
 function unsupported(why: string): HeraldError {

@@ -13,6 +13,7 @@ import type { Envelope } from "../../core/envelope.ts";
 import { inboxLimits } from "../../core/inbox-limits.ts";
 import type { Inbox, InboxOptions } from "../../core/store.ts";
 import { ClaimingInbox } from "../shared/claiming-inbox.ts";
+import type { LoggedIds } from "../shared/logged-ids.ts";
 import { Lifecycle, type Ending, type Opened } from "../shared/lifecycle.ts";
 import { KafkaAdmin } from "./admin.ts";
 import { loadPackage } from "./client.ts";
@@ -43,6 +44,8 @@ export class KafkaBroker implements Broker {
   // By its contract: what is below it has the types of a package that need not be there.
   readonly admin: Required<BrokerAdmin>;
   readonly #life: Lifecycle<Runtime>;
+  /** The longest of all inboxes. */
+  #handled: { readonly ids: LoggedIds; readonly horizonMs: number } | undefined;
 
   /** Throws `INVALID_ARGUMENT` naming the option. */
   constructor(options: KafkaBrokerOptions = {}) {
@@ -50,7 +53,7 @@ export class KafkaBroker implements Broker {
     this.#life = new Lifecycle({
       title: "Kafka",
       named: kafkaError,
-      start: (ending) => start(settings, ending),
+      start: (ending) => start(settings, ending, (scope, id) => this.#isHandled(scope, id)),
     });
     this.admin = new KafkaAdmin(() => this.#life.runtime);
   }
@@ -93,10 +96,19 @@ export class KafkaBroker implements Broker {
 
   createInbox(options: InboxOptions): Inbox {
     const { horizonMs, maxIds } = inboxLimits(options);
-    return new ClaimingInbox(
-      kafkaHandledIds(() => this.#life.runtime, horizonMs),
-      maxIds,
-    );
+    return new ClaimingInbox(this.#handledIds(horizonMs), maxIds);
+  }
+
+  #handledIds(horizonMs: number): LoggedIds {
+    const ids = kafkaHandledIds(() => this.#life.runtime, horizonMs);
+    if (this.#handled === undefined || horizonMs > this.#handled.horizonMs)
+      this.#handled = { ids, horizonMs };
+    return ids;
+  }
+
+  async #isHandled(scope: string, id: string): Promise<boolean> {
+    const ids = this.#handled?.ids ?? this.#handledIds(inboxLimits({}).horizonMs);
+    return (await ids.find(scope, id)) === "done";
   }
 
   close(): Promise<void> {
@@ -104,9 +116,13 @@ export class KafkaBroker implements Broker {
   }
 }
 
-async function start(settings: KafkaSettings, ending: Ending): Promise<Opened<Runtime>> {
+async function start(
+  settings: KafkaSettings,
+  ending: Ending,
+  isHandled: (scope: string, id: string) => Promise<boolean>,
+): Promise<Opened<Runtime>> {
   const cluster = new Cluster(await loadPackage(), settings);
-  const runtime = new Runtime(cluster);
+  const runtime = new Runtime(cluster, isHandled);
   ending(() => runtime.stop());
   await runtime.start();
   const durability = await readDurability(cluster, runtime.directory.topic);

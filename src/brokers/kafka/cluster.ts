@@ -33,6 +33,7 @@ interface Place {
 
 const FIRST_PAUSE_MS = 50;
 const GROUP_KEY = 0;
+const TRANSACTION_KEY = 1;
 /** Groups of one request for their coordinators. */
 const MOST_GROUPS = 1000;
 
@@ -119,6 +120,15 @@ export class Cluster {
   coordinator(group: string): Promise<number> {
     const known = this.#coordinators.get(group);
     return known === undefined ? this.#finding.get(group) : Promise.resolve(known);
+  }
+
+  /** The node that looks after a transactional id, asked for. Rejects as {@link call} does. */
+  async transactionCoordinator(id: string): Promise<number> {
+    const { coordinators } = await this.any(this.kafka.findCoordinatorV4.api, TRANSACTION_KEY, [id]);
+    const [found] = coordinators;
+    if (found === undefined) throw notConnected();
+    this.#know(found.nodeId, found);
+    return found.nodeId;
   }
 
   knownCoordinator(group: string): number | undefined {

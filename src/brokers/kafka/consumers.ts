@@ -1,4 +1,4 @@
-import type { SubscriptionSpec } from "../../core/broker.ts";
+import type { Commit, SubscriptionSpec } from "../../core/broker.ts";
 import type { Deadline } from "../../core/deadlines.ts";
 import { HeraldError, toHeraldError } from "../../core/errors.ts";
 import { emit } from "../../core/events.ts";
@@ -33,6 +33,8 @@ export interface ConsumerParts {
   readonly timers: Timers;
   startWait(subscription: MemorySubscription, waitMs: number): Deadline<MemorySubscription> | undefined;
   endWait(deadline: Deadline<MemorySubscription>): void;
+  /** Resolves when a commit has taken effect. */
+  commit(unit: Unit, commit: Commit): Promise<void>;
 }
 
 /** The groups of this process: who subscribes, what is handled here, and what the other processes are told of it. */
@@ -199,6 +201,7 @@ export class Consumers {
       closed: () => (this.#closed ? closedError() : undefined),
       write: () => this.#parts.committer.now(),
       written: (units) => (this.#closed ? Promise.resolve() : this.#parts.committer.written(units)),
+      commit: (unit, commit) => this.#parts.commit(unit, commit),
       over: (subscription) => this.#over(subscription),
     };
   }

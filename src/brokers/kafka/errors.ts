@@ -17,11 +17,16 @@ export const KAFKA = {
   OUT_OF_ORDER_SEQUENCE_NUMBER: 45,
   DUPLICATE_SEQUENCE_NUMBER: 46,
   INVALID_PRODUCER_EPOCH: 47,
+  INVALID_TXN_STATE: 48,
+  INVALID_PRODUCER_ID_MAPPING: 49,
+  CONCURRENT_TRANSACTIONS: 51,
   UNKNOWN_PRODUCER_ID: 59,
   GROUP_ID_NOT_FOUND: 69,
   OFFSET_NOT_AVAILABLE: 78,
   MEMBER_ID_REQUIRED: 79,
+  PRODUCER_FENCED: 90,
   UNKNOWN_TOPIC_ID: 100,
+  TRANSACTION_ABORTABLE: 120,
 } as const;
 
 /** What the cluster answers while it is not ready, or when another node must be asked: nothing has happened. */
@@ -104,6 +109,13 @@ export function answered(code: number, name: string, cause?: unknown): HeraldErr
 export function unknownOutcome(cause?: unknown): HeraldError {
   const message = `Kafka did not answer in time whether the message is stored: it may be or not. Publish it again with the same id. (${reason(cause)})`;
   return new HeraldError("PUBLISH_UNKNOWN", message, { cause });
+}
+
+/** For what a process had in hand that others handle now. */
+export function takenOver(): HeraldError {
+  const message =
+    "This process was silent for a session and others have taken over: what it had in hand comes again. Raise sessionTimeoutMs, or block the event loop less.";
+  return new HeraldError("CONFLICT", message);
 }
 
 /** A broker that is not open, or not any more. */

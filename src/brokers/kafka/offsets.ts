@@ -2,6 +2,7 @@ import type { Cluster } from "./cluster.ts";
 import { Leaderless, mayAskAgain } from "./errors.ts";
 
 const CONSUMER = -1;
+const WRITTEN = 0;
 const COMMITTED = 1;
 const LATEST = -1n;
 const EARLIEST = -2n;
@@ -36,6 +37,13 @@ export function latestOf(cluster: Cluster, topic: string): Promise<OffsetsByPart
   return cluster.asOne(`latest ${topic}`, () => ask(cluster, { topic, timestamp: LATEST }));
 }
 
+/** The end of a topic of one partition, with what lies in transactions that are under way. */
+export async function writtenOf(cluster: Cluster, topic: string): Promise<number> {
+  const question = { topic, partition: 0, timestamp: LATEST, isolation: WRITTEN };
+  const ends = await cluster.asOne(`written ${topic}`, () => ask(cluster, question));
+  return ends.get(0) ?? 0;
+}
+
 /** The first offsets that a topic's partitions still hold. */
 export function earliestOf(cluster: Cluster, topic: string): Promise<OffsetsByPartition> {
   return cluster.asOne(`earliest ${topic}`, () => ask(cluster, { topic, timestamp: EARLIEST }));
@@ -59,6 +67,8 @@ interface Question {
   /** Absent: of all. */
   readonly partition?: number;
   readonly timestamp: bigint;
+  /** Default: what is committed. */
+  readonly isolation?: number;
 }
 
 /** A topic that was made a moment ago, or is led by another node now, is asked again. */
@@ -79,7 +89,7 @@ async function ask(cluster: Cluster, question: Question): Promise<OffsetsByParti
 }
 
 async function askOnce(cluster: Cluster, question: Question): Promise<OffsetsByPartition> {
-  const { topic, partition: only, timestamp } = question;
+  const { topic, partition: only, timestamp, isolation = COMMITTED } = question;
   if (cluster.topic(topic) === undefined) await cluster.refresh([topic]);
   const known = cluster.topic(topic)?.leaders ?? [];
   const wanted = only === undefined ? [...known.keys()] : [only];
@@ -89,7 +99,7 @@ async function askOnce(cluster: Cluster, question: Question): Promise<OffsetsByP
   const { api } = cluster.kafka.listOffsetsV7;
   const asked = [...byNode].map(async ([node, partitions]) => {
     const parts = partitions.map((partitionIndex) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp }));
-    const answer = await cluster.call(node, "main", api, CONSUMER, COMMITTED, [
+    const answer = await cluster.call(node, "main", api, CONSUMER, isolation, [
       { name: topic, partitions: parts },
     ]);
     for (const part of answer.topics[0]?.partitions ?? [])

@@ -32,11 +32,11 @@ type Answer = ReturnType<Package["produceV11"]["parseResponse"]>;
 export function produceApi(
   kafka: Package,
   compression: KafkaCompression,
-): Api<[batches: readonly Batch[], timeoutMs: number], Answer> {
-  const create = (batches: readonly Batch[], timeoutMs: number) => {
+): Api<[batches: readonly Batch[], timeoutMs: number, transactionalId: string | null], Answer> {
+  const create = (batches: readonly Batch[], timeoutMs: number, transactionalId: string | null) => {
     const topics = Map.groupBy(batches, ({ topic }) => topic);
     return kafka.Writer.create()
-      .appendString(null)
+      .appendString(transactionalId)
       .appendInt16(ALL)
       .appendInt32(timeoutMs)
       .appendArray([...topics], (writer, [topic, partitions]) => {

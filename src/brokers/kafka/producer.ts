@@ -268,7 +268,7 @@ export class Producer {
     let written: readonly Written[];
     try {
       written = writtenOf(
-        await this.#cluster.call(node, "main", this.#api, batches, Math.floor(requestTimeoutMs * 0.8)),
+        await this.#cluster.call(node, "main", this.#api, batches, Math.floor(requestTimeoutMs * 0.8), null),
       );
     } catch (error) {
       const answer = responseOf(error) as Parameters<typeof writtenOf>[0] | undefined;

@@ -7,7 +7,7 @@ import { DEFAULT_PRIORITY } from "../../core/priority.ts";
 import { Accepted, PublishCall, type Answering } from "./call.ts";
 import type { Channels, Home } from "./channels.ts";
 import type { Cluster } from "./cluster.ts";
-import { recordOf } from "./codec.ts";
+import { recordOf, type RecordToWrite } from "./codec.ts";
 import { kafkaError } from "./errors.ts";
 import type { Producer } from "./producer.ts";
 import { Recent } from "./recent.ts";
@@ -47,6 +47,19 @@ export class Publisher {
       }
     }
     return call.done;
+  }
+
+  /** Envelopes as records for a transaction; whoever reads recognises their ids. Rejects with what a publish is refused with. */
+  recordsOf(envelopes: readonly Envelope[]): Promise<readonly RecordToWrite[]> {
+    return Promise.all(
+      envelopes.map(async (envelope) => {
+        const refusal = this.#refusal(envelope);
+        if (refusal !== undefined) throw refusal;
+        const { channel } = envelope;
+        const home = this.#channels.readyOnce(channel) ?? (await this.#channels.ensureOnce(channel));
+        return this.#recordOf(envelope, home, true);
+      }),
+    );
   }
 
   #refusal(envelope: Envelope): HeraldError | undefined {
@@ -99,9 +112,13 @@ export class Publisher {
   }
 
   #send(envelope: Envelope, home: Home, to: Target, once: boolean): void {
-    const partition = this.#channels.partitionOf(home, envelope, once);
-    const record = recordOf(envelope, { topic: home.topic, partition }, { sharing: home.shared, once });
+    const record = this.#recordOf(envelope, home, once);
     this.#producer.add({ record, bytes: envelope.body.byteLength + OVERHEAD_BYTES, ...to });
+  }
+
+  #recordOf(envelope: Envelope, home: Home, once: boolean): RecordToWrite {
+    const partition = this.#channels.partitionOf(home, envelope, once);
+    return recordOf(envelope, { topic: home.topic, partition }, { sharing: home.shared, once });
   }
 }
 

@@ -7,9 +7,12 @@ export interface BatchNumbers {
   readonly producerId: bigint;
   readonly producerEpoch: number;
   readonly firstSequence: number;
+  /** It counts only with its transaction. */
+  readonly transactional?: boolean;
 }
 
 const MAGIC = 2;
+const TRANSACTIONAL = 1 << 4;
 /** Everything before the records. */
 const HEAD_BYTES = 61;
 const LENGTH_AT = 8;
@@ -103,11 +106,11 @@ export function encodeBatch(
     if (record.timestamp > latest) latest = record.timestamp;
     writeRecord(record, delta, record.timestamp - first);
   }
-  let attributes = 0;
+  let attributes = numbers.transactional === true ? TRANSACTIONAL : 0;
   if (compression !== "none") {
     const algorithm = kafka.compressionsAlgorithms[compression];
     const packed = algorithm.compressSync(Buffer.from(scratch.subarray(HEAD_BYTES, at)));
-    attributes = algorithm.bitmask;
+    attributes |= algorithm.bitmask;
     at = HEAD_BYTES;
     room(packed.length);
     packed.copy(scratch, at);

@@ -22,6 +22,7 @@ import { Producer } from "./producer.ts";
 import { Publisher } from "./publisher.ts";
 import type { Held } from "./report.ts";
 import { startOf, startsOf } from "./start-from.ts";
+import { Transactor } from "./transactor.ts";
 
 /** Places that have not changed are written again this often: Kafka forgets what nobody writes for a week. */
 const RENEW_MS = 3_600_000;
@@ -44,7 +45,8 @@ export class Runtime {
   #renewal: { cancel(): void } | undefined;
   #closed = false;
 
-  constructor(cluster: Cluster) {
+  /** `isHandled`: has an id taken effect, as far as the inbox knows when it is asked? */
+  constructor(cluster: Cluster, isHandled: (scope: string, id: string) => Promise<boolean>) {
     this.cluster = cluster;
     this.#timers = new Timers(cluster.clock);
     this.#waits = new Deadlines(cluster.clock, (subscription) => subscription.giveUp());
@@ -58,6 +60,15 @@ export class Runtime {
     this.committer = new Committer(cluster);
     this.places = new Places(cluster);
     this.publisher = new Publisher(cluster, this.channels, this.#producer);
+    const transactor = new Transactor({
+      cluster,
+      publisher: this.publisher,
+      isHandled: async (scope, id) => {
+        if (this.#logs.size === 0) await isHandled(scope, id);
+        await Promise.all([...this.#logs].map((log) => log.settled()));
+        return isHandled(scope, id);
+      },
+    });
     const catalog = new Catalog(this, this.#timers);
     const startWait = (subscription: MemorySubscription, waitMs: number) =>
       waitMs === Infinity ? undefined : this.#waits.add(waitMs, subscription);
@@ -70,6 +81,7 @@ export class Runtime {
       timers: this.#timers,
       startWait,
       endWait,
+      commit: (unit, commit) => transactor.commit(unit, commit),
     });
     this.#listeners = new Listeners(catalog, {
       timers: this.#timers,

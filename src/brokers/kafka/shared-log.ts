@@ -4,7 +4,7 @@ import type { Cluster } from "./cluster.ts";
 import { closedError, kafkaError } from "./errors.ts";
 import type { Fetched } from "./fetched.ts";
 import type { Fetcher } from "./fetcher.ts";
-import { latestOf } from "./offsets.ts";
+import { latestOf, writtenOf } from "./offsets.ts";
 import { parsePosition } from "./position.ts";
 import type { Producer } from "./producer.ts";
 import type { Reader } from "./reader.ts";
@@ -59,14 +59,22 @@ export class SharedLog implements Reader {
     await this.caughtUp();
   }
 
-  /** Resolves once everything is known that was written before this call. */
-  async caughtUp(): Promise<void> {
+  /** Resolves once everything is known that was written before this call; what lies in a transaction is written when that ends. */
+  caughtUp(): Promise<void> {
+    return this.#reached(async () => (await latestOf(this.#parts.cluster, this.topic)).get(0) ?? 0);
+  }
+
+  /** As {@link caughtUp}, and every transaction that was under way before this call has ended. */
+  settled(): Promise<void> {
+    return this.#reached(() => writtenOf(this.#parts.cluster, this.topic));
+  }
+
+  async #reached(endOf: () => Promise<number>): Promise<void> {
     const { cluster } = this.#parts;
     const endsAt = cluster.clock.monotonic() + cluster.settings.publishTimeoutMs;
     for (;;) {
       try {
-        const end = (await latestOf(cluster, this.topic)).get(0) ?? 0;
-        return await this.#until(end);
+        return await this.#until(await endOf());
       } catch (error) {
         if (cluster.isClosed) throw closedError();
         if (cluster.clock.monotonic() >= endsAt) throw kafkaError(error);

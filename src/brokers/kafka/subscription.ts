@@ -1,9 +1,10 @@
-import type { Subscription } from "../../core/broker.ts";
+import type { Commit, Subscription } from "../../core/broker.ts";
 import type { Delivery, Settlement } from "../../core/delivery.ts";
 import { HeraldError } from "../../core/errors.ts";
 import type { GroupQueue } from "../memory/group-queue.ts";
 import { MemorySubscription, type SubscriptionHost } from "../memory/subscription.ts";
 import { KafkaEntry } from "./entry.ts";
+import { takenOver } from "./errors.ts";
 import type { Unit } from "./unit.ts";
 
 /** What a subscription needs of its broker. */
@@ -12,6 +13,8 @@ export interface KafkaSubscriptionHost extends SubscriptionHost {
   write(): void;
   /** Resolves when the places of these are written. Rejects when one could not be; it is tried again. */
   written(units: Iterable<Unit>): Promise<void>;
+  /** Resolves when a commit has taken effect. */
+  commit(unit: Unit, commit: Commit): Promise<void>;
   over(subscription: KafkaSubscription): void;
 }
 
@@ -58,6 +61,20 @@ export class KafkaSubscription implements Subscription {
     if (isTakenOver) throw takenOver();
   }
 
+  /** Its place follows: a crash between the two brings it again, and the inbox says that it was handled. */
+  async commit(commit: Commit): Promise<void> {
+    const { delivery, writes } = commit;
+    const closed = this.#host.closed();
+    if (closed !== undefined) throw closed;
+    const entry = delivery.receipt;
+    if (!(entry instanceof KafkaEntry) || entry.holder !== this.#inner) throw notHere(commit.inbox.id);
+    if (isLost(delivery)) throw takenOver();
+    if (writes.values.length + writes.appends.length + writes.reads.length > 0) throw noStores();
+    await this.#host.commit((entry as KafkaEntry<Unit>).owner, commit);
+    // It is done, whatever becomes of its place.
+    await this.settle([{ kind: "ack", delivery }]).catch(() => undefined);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -81,8 +98,13 @@ function isLost({ receipt }: Delivery): boolean {
   );
 }
 
-function takenOver(): HeraldError {
+function notHere(id: string): HeraldError {
+  const message = `${id} is not this subscription's any more: it was settled before it was committed, and nothing was written.`;
+  return new HeraldError("CONFLICT", message, { details: { id } });
+}
+
+function noStores(): HeraldError {
   const message =
-    "This process was silent for a session and others have taken over: what it had in hand comes again. Raise sessionTimeoutMs, or block the event loop less.";
-  return new HeraldError("CONFLICT", message);
+    "Kafka keeps no values and event streams: a transaction there is of messages. Keep them on the file broker or Redis.";
+  return new HeraldError("UNSUPPORTED", message, { details: { broker: "kafka" } });
 }

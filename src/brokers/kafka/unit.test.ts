@@ -67,6 +67,7 @@ function bench(changes: Partial<UnitHost> = {}) {
     closed: () => undefined,
     write: () => {},
     written: () => Promise.resolve(),
+    commit: () => Promise.resolve(),
     over: () => {},
   });
   const read = (...records: readonly Fetched[]) => {
