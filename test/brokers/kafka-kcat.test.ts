@@ -1,10 +1,9 @@
-import { execFileSync } from "node:child_process";
 import { expect, it } from "vitest";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { envelope } from "../support/envelopes.ts";
 import { kafkaBench } from "../support/kafka.ts";
 import { ack, take } from "../support/taking.ts";
-import { kcatBinary } from "../support/servers/kcat-binary.ts";
+import { kcat as kcatAt, readByKcat } from "../support/kcat.ts";
 import { whenStarted } from "../support/servers/when.ts";
 
 const spec = { group: "g", prefetch: 10 };
@@ -13,18 +12,9 @@ whenStarted("kcat", "beside kcat", () => {
   whenStarted("kafka", "a Kafka broker", () => {
     const bench = kafkaBench();
 
-    /** What kcat prints, and what it is given to read. */
-    const kcat = (args: readonly string[], input?: string) => {
-      const { host, port } = bench.server.address;
-      return execFileSync(kcatBinary().path ?? "", ["-b", `${host}:${port}`, ...args], {
-        encoding: "utf8",
-        input: input ?? "",
-        stdio: ["pipe", "pipe", "ignore"],
-        timeout: 30_000,
-      });
-    };
+    const kcat = (args: readonly string[], input?: string) => kcatAt(bench.server.address, args, input);
     const read = (topic: string, format: string, ...more: readonly string[]) =>
-      kcat(["-C", "-e", "-q", "-o", "beginning", "-t", topic, "-f", format, ...more]);
+      readByKcat(bench.server.address, topic, format, more);
 
     it("stores what it shows: the payload, the key, and CloudEvents headers", async () => {
       const namespace = newPlace();

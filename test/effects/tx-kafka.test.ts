@@ -1,4 +1,4 @@
-import { Admin, Consumer } from "@platformatic/kafka";
+import { Admin } from "@platformatic/kafka";
 import type { ChildProcess } from "node:child_process";
 import { expect, it } from "vitest";
 import { Cluster } from "../../src/brokers/kafka/cluster.ts";
@@ -12,6 +12,7 @@ import { kafkaAt } from "../support/child-kafka.ts";
 import { HOPS, type Travelling } from "../support/child-pipeline.ts";
 import { envelope } from "../support/envelopes.ts";
 import { kafkaBench } from "../support/kafka.ts";
+import { readByKcat } from "../support/kcat.ts";
 import { afterReady, runChild } from "../support/killed.ts";
 import { whenStarted } from "../support/servers/when.ts";
 import { take } from "../support/taking.ts";
@@ -24,224 +25,211 @@ const CHUNK = 125;
 const once = { guarantee: "exactly-once" } as const;
 const nothing = { reads: [], values: [], appends: [] };
 
-whenStarted("kafka", "what a handler publishes under context.tx on Kafka", () => {
-  const bench = kafkaBench();
+whenStarted("kcat", "read by kcat", () => {
+  whenStarted("kafka", "what a handler publishes under context.tx on Kafka", () => {
+    const bench = kafkaBench();
 
-  function brokerIn(namespace: string): Broker {
-    return kafkaAt(namespace, bench.server.address, [], "long");
-  }
+    function brokerIn(namespace: string): Broker {
+      return kafkaAt(namespace, bench.server.address, [], "long");
+    }
 
-  async function agent(agentId: string, broker: Broker): Promise<MessagingService> {
-    const service = new MessagingService({ agentId, broker, retry: { backoff: { initialDelayMs: 1 } } });
-    bench.after(() => service.stop());
-    await service.start();
-    return service;
-  }
+    async function agent(agentId: string, broker: Broker): Promise<MessagingService> {
+      const service = new MessagingService({ agentId, broker, retry: { backoff: { initialDelayMs: 1 } } });
+      bench.after(() => service.stop());
+      await service.start();
+      return service;
+    }
 
-  /** Ids of all records of a channel that a client which knows nothing of Herald reads as committed, repeats among them. */
-  async function committedIn(namespace: string, channel: string, count: number): Promise<readonly string[]> {
-    const { host, port } = bench.server.address;
-    const consumer = new Consumer({
-      clientId: "raw",
-      groupId: `raw-${newPlace()}`,
-      bootstrapBrokers: [`${host}:${port}`],
-      isolationLevel: 1,
+    /** Ids of all records of a channel that are committed, repeats among them, as a client reads them that knows nothing of Herald. */
+    function committedIn(namespace: string, channel: string): readonly string[] {
+      const printed = readByKcat(bench.server.address, `${namespace}.${channel}`, String.raw`%h\n`);
+      return printed.match(/(?<=\bce_id=)[^,\n]+/g) ?? [];
+    }
+
+    it("takes place with the record that its message was handled, and not at all while it fails", async () => {
+      const namespace = newPlace();
+      const bank = await agent("bank", brokerIn(namespace));
+      const booked: unknown[] = [];
+      let runs = 0;
+      await bank.subscribe("booked", ({ payload }) => void booked.push(payload));
+      await bank.subscribe<number>(
+        "payments",
+        async ({ payload }, { tx }) => {
+          expect(tx).toBeDefined();
+          runs++;
+          await bank.publish("booked", payload);
+          await bank.publish("booked", payload + 1);
+          if (runs < 3) throw new Error("not yet");
+        },
+        once,
+      );
+      for (const id of ["a", "a"]) await bank.publish("payments", 10, { id, dedupe: false });
+      await expect.poll(() => bank.getMetrics()).toMatchObject({ handled: 3, failed: 2, duplicates: 1 });
+
+      expect(runs).toBe(3);
+      await expect.poll(() => booked).toEqual([10, 11]);
+      expect(committedIn(namespace, "booked")).toHaveLength(2);
     });
-    const stream = await consumer.consume({ topics: [`${namespace}.${channel}`], mode: "earliest" });
-    const ids: string[] = [];
-    stream.on("data", ({ headers }) => void ids.push(idIn(headers)));
-    await expect.poll(() => ids.length, { timeout: 60_000 }).toBeGreaterThanOrEqual(count);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    await stream.close();
-    await consumer.close(true);
-    return ids;
-  }
 
-  it("takes place with the record that its message was handled, and not at all while it fails", async () => {
-    const namespace = newPlace();
-    const bank = await agent("bank", brokerIn(namespace));
-    const booked: unknown[] = [];
-    let runs = 0;
-    await bank.subscribe("booked", ({ payload }) => void booked.push(payload));
-    await bank.subscribe<number>(
-      "payments",
-      async ({ payload }, { tx }) => {
-        expect(tx).toBeDefined();
-        runs++;
-        await bank.publish("booked", payload);
-        await bank.publish("booked", payload + 1);
-        if (runs < 3) throw new Error("not yet");
-      },
-      once,
-    );
-    for (const id of ["a", "a"]) await bank.publish("payments", 10, { id, dedupe: false });
-    await expect.poll(() => bank.getMetrics()).toMatchObject({ handled: 3, failed: 2, duplicates: 1 });
+    it("is refused where it writes values or events, for Kafka keeps none", async () => {
+      const bank = await agent("bank", brokerIn(newPlace()));
+      const handlers: Parameters<typeof bank.subscribe>[1][] = [
+        (_message, { tx }) => tx.values.get("s", "k"),
+        (_message, { tx }) => tx.values.put("s", "k", "v"),
+        (_message, { tx }) => tx.events.head("s"),
+      ];
+      for (const [at, handler] of handlers.entries()) await bank.subscribe(`payments.${at}`, handler, once);
+      for (const at of handlers.keys()) await bank.publish(`payments.${at}`, 1);
 
-    expect(runs).toBe(3);
-    await expect.poll(() => booked).toEqual([10, 11]);
-    expect(await committedIn(namespace, "booked", 2)).toHaveLength(2);
-  });
-
-  it("is refused where it writes values or events, for Kafka keeps none", async () => {
-    const bank = await agent("bank", brokerIn(newPlace()));
-    const handlers: Parameters<typeof bank.subscribe>[1][] = [
-      (_message, { tx }) => tx.values.get("s", "k"),
-      (_message, { tx }) => tx.values.put("s", "k", "v"),
-      (_message, { tx }) => tx.events.head("s"),
-    ];
-    for (const [at, handler] of handlers.entries()) await bank.subscribe(`payments.${at}`, handler, once);
-    for (const at of handlers.keys()) await bank.publish(`payments.${at}`, 1);
-
-    await expect.poll(() => bank.deadLetters.list()).toHaveLength(handlers.length);
-    for (const letter of await bank.deadLetters.list())
-      expect(letter).toMatchObject({ code: "UNSUPPORTED", attempts: 1 });
-  });
-
-  it("is written by nobody whom another has replaced: his transaction is ended, and nothing of it is read", async () => {
-    const namespace = newPlace();
-    const broker = brokerIn(namespace);
-    bench.after(() => broker.close());
-    await broker.open();
-    const subscription = await broker.subscribe({ pattern: "c", group: "g", prefetch: 10 });
-    const { host, port } = bench.server.address;
-    const cluster = new Cluster(
-      await loadPackage(),
-      kafkaSettings({ url: `kafka://${host}:${port}`, namespace }),
-    );
-    bench.after(() => cluster.close());
-    await cluster.refresh([`${namespace}.c`]);
-    const recordOf = (text: string) => ({
-      topic: `${namespace}.c`,
-      partition: 0,
-      key: null,
-      value: Buffer.from(JSON.stringify(text)),
-      headers: ["ce_id", text],
-      timestamp: Date.now(),
+      await expect.poll(() => bank.deadLetters.list()).toHaveLength(handlers.length);
+      for (const letter of await bank.deadLetters.list())
+        expect(letter).toMatchObject({ code: "UNSUPPORTED", attempts: 1 });
     });
-    const zombie = await TransactionalProducer.begin(cluster, namespace);
-    await zombie.write([recordOf("first")]);
-    const successor = await TransactionalProducer.begin(cluster, namespace);
 
-    await expect(zombie.write([recordOf("late")])).rejects.toMatchObject({
-      errors: [{ apiId: expect.stringMatching(/PRODUCER_FENCED|INVALID_PRODUCER_EPOCH/) }],
-    });
-    await successor.write([recordOf("second")]);
-
-    expect((await take(subscription, 2)).map(({ envelope: { id } }) => id)).toEqual(["first", "second"]);
-    expect(await subscription.receive(1, 200)).toEqual([]);
-  });
-
-  it("is there once when it is committed a second time, by this process or another", async () => {
-    const namespace = newPlace();
-    const [one, two] = [brokerIn(namespace), brokerIn(namespace)];
-    for (const broker of [one, two]) {
+    it("is written by nobody whom another has replaced: his transaction is ended, and nothing of it is read", async () => {
+      const namespace = newPlace();
+      const broker = brokerIn(namespace);
       bench.after(() => broker.close());
       await broker.open();
-    }
-    const spec = { pattern: "c", group: "g", prefetch: 10 };
-    const out = await two.subscribe({ ...spec, pattern: "d" });
-    const commitBy = async (broker: Broker, channel: string, output: string) => {
-      const subscription = await broker.subscribe({ ...spec, pattern: channel });
-      await broker.publish([envelope({ channel })]);
-      const [delivery] = await take(subscription, 1);
-      const commit = {
-        delivery: delivery as NonNullable<typeof delivery>,
-        inbox: { scope: "g", id: "same" },
-        envelopes: [envelope({ id: output, channel: "d" })],
-        writes: nothing,
-      };
-      await subscription.commit?.(commit);
-      await expect(subscription.commit?.(commit)).rejects.toMatchObject({ code: "CONFLICT" });
-    };
-    await commitBy(one, "c", "first");
-    await commitBy(one, "e", "again");
-    await commitBy(two, "f", "elsewhere");
-
-    expect((await take(out, 1))[0]?.envelope.id).toBe("first");
-    expect(await out.receive(1, 300)).toEqual([]);
-  });
-
-  it("is refused alone where Kafka refuses it: what is committed beside it takes place", async () => {
-    const namespace = newPlace();
-    const broker = brokerIn(namespace);
-    bench.after(() => broker.close());
-    await broker.open();
-    const spec = { pattern: "c", group: "g", prefetch: 10 };
-    const [subscription, out] = [
-      await broker.subscribe(spec),
-      await broker.subscribe({ ...spec, pattern: "d" }),
-    ];
-    await broker.publish(["small", "big", "small too"].map((id) => envelope({ id: id.replace(" ", "-") })));
-    const { host, port } = bench.server.address;
-    const admin = new Admin({ clientId: "raw", bootstrapBrokers: [`${host}:${port}`] });
-    bench.after(() => admin.close());
-    const limit = { name: "max.message.bytes", value: "1000", configOperation: 0 as const };
-    await admin.incrementalAlterConfigs({
-      resources: [{ resourceType: 2, resourceName: `${namespace}.d`, configs: [limit] }],
-    });
-    const deliveries = await take(subscription, 3);
-
-    const ends = await Promise.allSettled(
-      deliveries.map((delivery) => {
-        const { id } = delivery.envelope;
-        const body = Buffer.alloc(id === "big" ? 2000 : 1, "1");
-        const envelopes = [envelope({ id: `of-${id}`, channel: "d", body })];
-        return subscription.commit?.({ delivery, inbox: { scope: "g", id }, envelopes, writes: nothing });
-      }),
-    );
-
-    expect(ends.map((end) => (end.status === "rejected" ? end.reason.code : "ok"))).toEqual([
-      "ok",
-      "MESSAGE_TOO_LARGE",
-      "ok",
-    ]);
-    expect((await take(out, 2)).map(({ envelope: { id } }) => id)).toEqual(["of-small", "of-small-too"]);
-    expect(await out.receive(1, 200)).toEqual([]);
-  });
-
-  it(
-    "gives out what came in, each once, from a pipeline of three hops whose processes are killed",
-    async () => {
-      const namespace = newPlace();
-      const service = await agent("ends", brokerIn(namespace));
-      for (const { from } of HOPS) await service.broker.ensureGroup(from, "hops");
-      const out = new Map<number, number[]>();
-      await service.subscribe<Travelling>("out", ({ payload: { n, value } }) => {
-        out.set(n, [...(out.get(n) ?? []), value]);
+      const subscription = await broker.subscribe({ pattern: "c", group: "g", prefetch: 10 });
+      const { host, port } = bench.server.address;
+      const cluster = new Cluster(
+        await loadPackage(),
+        kafkaSettings({ url: `kafka://${host}:${port}`, namespace }),
+      );
+      bench.after(() => cluster.close());
+      await cluster.refresh([`${namespace}.c`]);
+      const recordOf = (text: string) => ({
+        topic: `${namespace}.c`,
+        partition: 0,
+        key: null,
+        value: Buffer.from(JSON.stringify(text)),
+        headers: ["ce_id", text],
+        timestamp: Date.now(),
       });
-      const order = { place: { kafka: bench.server.address, namespace } };
-      const program = "child-pipeline.ts";
-      for (let from = 0; from < MESSAGES; from += CHUNK) {
-        const inputs = Array.from({ length: Math.min(CHUNK, MESSAGES - from) }, (_none, at) => ({
-          channel: "in",
-          payload: { n: from + at, value: (from + at) * 7 },
-          options: { id: `in-${from + at}` },
-        }));
-        expect((await service.publishBatch(inputs)).every(({ ok }) => ok)).toBe(true);
-        const pair = [0, 1].map(() => runChild(order, afterReady(20 + Math.random() * 500), { program }));
-        for (const { signal, stderr } of await Promise.all(pair))
-          expect([signal, stderr]).toEqual(["SIGKILL", ""]);
-      }
-      let last: ChildProcess | undefined;
-      const finishing = runChild(order, undefined, { program, onStart: (child) => void (last = child) });
-      bench.after(() => (last?.kill("SIGKILL"), finishing));
-      await expect.poll(() => out.size, { timeout: WITHIN_MS }).toBe(MESSAGES);
+      const zombie = await TransactionalProducer.begin(cluster, namespace);
+      await zombie.write([recordOf("first")]);
+      const successor = await TransactionalProducer.begin(cluster, namespace);
 
-      for (let n = 0; n < MESSAGES; n++) {
-        const expected = HOPS.reduce((value, { change }) => change(value), n * 7);
-        if (out.get(n)?.join() !== String(expected)) expect([n, out.get(n)]).toEqual([n, [expected]]);
+      await expect(zombie.write([recordOf("late")])).rejects.toMatchObject({
+        errors: [{ apiId: expect.stringMatching(/PRODUCER_FENCED|INVALID_PRODUCER_EPOCH/) }],
+      });
+      await successor.write([recordOf("second")]);
+
+      expect((await take(subscription, 2)).map(({ envelope: { id } }) => id)).toEqual(["first", "second"]);
+      expect(await subscription.receive(1, 200)).toEqual([]);
+    });
+
+    it("is there once when it is committed a second time, by this process or another", async () => {
+      const namespace = newPlace();
+      const [one, two] = [brokerIn(namespace), brokerIn(namespace)];
+      for (const broker of [one, two]) {
+        bench.after(() => broker.close());
+        await broker.open();
       }
-      // Not because somebody recognises repeats: there are none.
-      for (const { to } of HOPS) {
-        const ids = await committedIn(namespace, to, MESSAGES);
-        expect([to, ids.length, new Set(ids).size]).toEqual([to, MESSAGES, MESSAGES]);
-      }
-    },
-    WITHIN_MS,
-  );
+      const spec = { pattern: "c", group: "g", prefetch: 10 };
+      const out = await two.subscribe({ ...spec, pattern: "d" });
+      const commitBy = async (broker: Broker, channel: string, output: string) => {
+        const subscription = await broker.subscribe({ ...spec, pattern: channel });
+        await broker.publish([envelope({ channel })]);
+        const [delivery] = await take(subscription, 1);
+        const commit = {
+          delivery: delivery as NonNullable<typeof delivery>,
+          inbox: { scope: "g", id: "same" },
+          envelopes: [envelope({ id: output, channel: "d" })],
+          writes: nothing,
+        };
+        await subscription.commit?.(commit);
+        await expect(subscription.commit?.(commit)).rejects.toMatchObject({ code: "CONFLICT" });
+      };
+      await commitBy(one, "c", "first");
+      await commitBy(one, "e", "again");
+      await commitBy(two, "f", "elsewhere");
+
+      expect((await take(out, 1))[0]?.envelope.id).toBe("first");
+      expect(await out.receive(1, 300)).toEqual([]);
+    });
+
+    it("is refused alone where Kafka refuses it: what is committed beside it takes place", async () => {
+      const namespace = newPlace();
+      const broker = brokerIn(namespace);
+      bench.after(() => broker.close());
+      await broker.open();
+      const spec = { pattern: "c", group: "g", prefetch: 10 };
+      const [subscription, out] = [
+        await broker.subscribe(spec),
+        await broker.subscribe({ ...spec, pattern: "d" }),
+      ];
+      await broker.publish(["small", "big", "small too"].map((id) => envelope({ id: id.replace(" ", "-") })));
+      const { host, port } = bench.server.address;
+      const admin = new Admin({ clientId: "raw", bootstrapBrokers: [`${host}:${port}`] });
+      bench.after(() => admin.close());
+      const limit = { name: "max.message.bytes", value: "1000", configOperation: 0 as const };
+      await admin.incrementalAlterConfigs({
+        resources: [{ resourceType: 2, resourceName: `${namespace}.d`, configs: [limit] }],
+      });
+      const deliveries = await take(subscription, 3);
+
+      const ends = await Promise.allSettled(
+        deliveries.map((delivery) => {
+          const { id } = delivery.envelope;
+          const body = Buffer.alloc(id === "big" ? 2000 : 1, "1");
+          const envelopes = [envelope({ id: `of-${id}`, channel: "d", body })];
+          return subscription.commit?.({ delivery, inbox: { scope: "g", id }, envelopes, writes: nothing });
+        }),
+      );
+
+      expect(ends.map((end) => (end.status === "rejected" ? end.reason.code : "ok"))).toEqual([
+        "ok",
+        "MESSAGE_TOO_LARGE",
+        "ok",
+      ]);
+      expect((await take(out, 2)).map(({ envelope: { id } }) => id)).toEqual(["of-small", "of-small-too"]);
+      expect(await out.receive(1, 200)).toEqual([]);
+    });
+
+    it(
+      "gives out what came in, each once, from a pipeline of three hops whose processes are killed",
+      async () => {
+        const namespace = newPlace();
+        const service = await agent("ends", brokerIn(namespace));
+        for (const { from } of HOPS) await service.broker.ensureGroup(from, "hops");
+        const out = new Map<number, number[]>();
+        await service.subscribe<Travelling>("out", ({ payload: { n, value } }) => {
+          out.set(n, [...(out.get(n) ?? []), value]);
+        });
+        const order = { place: { kafka: bench.server.address, namespace } };
+        const program = "child-pipeline.ts";
+        for (let from = 0; from < MESSAGES; from += CHUNK) {
+          const inputs = Array.from({ length: Math.min(CHUNK, MESSAGES - from) }, (_none, at) => ({
+            channel: "in",
+            payload: { n: from + at, value: (from + at) * 7 },
+            options: { id: `in-${from + at}` },
+          }));
+          expect((await service.publishBatch(inputs)).every(({ ok }) => ok)).toBe(true);
+          const pair = [
+            runChild(order, afterReady(20 + Math.random() * 500), { program }),
+            runChild({ ...order, diesIn: 1 + Math.floor(Math.random() * 5) }, afterReady(5000), { program }),
+          ];
+          for (const { signal, stderr } of await Promise.all(pair))
+            expect([signal, stderr]).toEqual(["SIGKILL", ""]);
+        }
+        let last: ChildProcess | undefined;
+        const finishing = runChild(order, undefined, { program, onStart: (child) => void (last = child) });
+        bench.after(() => (last?.kill("SIGKILL"), finishing));
+        await expect.poll(() => out.size, { timeout: WITHIN_MS }).toBe(MESSAGES);
+
+        for (let n = 0; n < MESSAGES; n++) {
+          const expected = HOPS.reduce((value, { change }) => change(value), n * 7);
+          if (out.get(n)?.join() !== String(expected)) expect([n, out.get(n)]).toEqual([n, [expected]]);
+        }
+        // Not because somebody recognises repeats: there are none.
+        for (const { to } of HOPS) {
+          const ids = committedIn(namespace, to);
+          expect([to, ids.length, new Set(ids).size]).toEqual([to, MESSAGES, MESSAGES]);
+        }
+      },
+      WITHIN_MS,
+    );
+  });
 });
-
-function idIn(headers: ReadonlyMap<Buffer, Buffer>): string {
-  for (const [name, value] of headers) if (name.toString() === "ce_id") return value.toString();
-  return "none";
-}

@@ -1,3 +1,4 @@
+import { endTxnV4 } from "@platformatic/kafka";
 import type { HandlerContext } from "../../src/core/middleware.ts";
 import { MessagingService } from "../../src/service/service.ts";
 import type { Address } from "../../src/testing/conformance/harness.ts";
@@ -27,6 +28,8 @@ export interface KafkaPlace {
 /** What a child of the pipeline is told. */
 export interface PipelineOrder {
   readonly place: ChildPlace | KafkaPlace;
+  /** On Kafka: it dies when everything of its transaction of this number is written and the transaction is to be ended. */
+  readonly diesIn?: number;
 }
 
 /** Counts, in the transaction of a hop, how often it took effect for a message. */
@@ -35,7 +38,19 @@ async function count({ tx }: HandlerContext, key: string): Promise<void> {
   await tx.values.put("effects", key, String(known + 1));
 }
 
-async function main({ place }: PipelineOrder): Promise<void> {
+/** The death of this process in one of its transactions. */
+function dyingIn(nth: number): void {
+  const { api } = endTxnV4 as { readonly api: { async: (...args: never[]) => Promise<unknown> } };
+  const end = api.async;
+  let count = 0;
+  api.async = (...args) => {
+    if (++count === nth) process.kill(process.pid, "SIGKILL");
+    return end(...args);
+  };
+}
+
+async function main({ place, diesIn }: PipelineOrder): Promise<void> {
+  if (diesIn !== undefined) dyingIn(diesIn);
   const isKafka = "kafka" in place;
   const service = new MessagingService({
     agentId: "hops",
