@@ -209,7 +209,9 @@ whenStarted("kcat", "read by kcat", () => {
           expect((await service.publishBatch(inputs)).every(({ ok }) => ok)).toBe(true);
           const pair = [
             runChild(order, afterReady(20 + Math.random() * 500), { program }),
-            runChild({ ...order, diesIn: 1 + Math.floor(Math.random() * 5) }, afterReady(5000), { program }),
+            runChild({ ...order, diesAfter: 3 + Math.floor(Math.random() * 10) }, afterReady(5000), {
+              program,
+            }),
           ];
           for (const { signal, stderr } of await Promise.all(pair))
             expect([signal, stderr]).toEqual(["SIGKILL", ""]);

@@ -1,4 +1,4 @@
-import { endTxnV4 } from "@platformatic/kafka";
+import { Connection } from "@platformatic/kafka";
 import type { HandlerContext } from "../../src/core/middleware.ts";
 import { MessagingService } from "../../src/service/service.ts";
 import type { Address } from "../../src/testing/conformance/harness.ts";
@@ -28,8 +28,8 @@ export interface KafkaPlace {
 /** What a child of the pipeline is told. */
 export interface PipelineOrder {
   readonly place: ChildPlace | KafkaPlace;
-  /** On Kafka: it dies when everything of its transaction of this number is written and the transaction is to be ended. */
-  readonly diesIn?: number;
+  /** On Kafka: it dies when so many of its writes were answered; what they belong to is not over then. */
+  readonly diesAfter?: number;
 }
 
 /** Counts, in the transaction of a hop, how often it took effect for a message. */
@@ -38,19 +38,26 @@ async function count({ tx }: HandlerContext, key: string): Promise<void> {
   await tx.values.put("effects", key, String(known + 1));
 }
 
-/** The death of this process in one of its transactions. */
-function dyingIn(nth: number): void {
-  const { api } = endTxnV4 as { readonly api: { async: (...args: never[]) => Promise<unknown> } };
-  const end = api.async;
+const PRODUCE = 0;
+
+/** Dies when this many of its requests to write were answered. */
+function dyingAfter(writes: number): void {
+  const sending = Connection.prototype as unknown as {
+    send(apiKey: number, ...rest: [...unknown[], (...answer: unknown[]) => void]): void;
+  };
+  const { send } = sending;
   let count = 0;
-  api.async = (...args) => {
-    if (++count === nth) process.kill(process.pid, "SIGKILL");
-    return end(...args);
+  sending.send = function (apiKey, ...rest) {
+    const answer = rest.pop() as (...answer: unknown[]) => void;
+    send.call(this, apiKey, ...(rest as unknown[]), (...answered: unknown[]) => {
+      if (apiKey === PRODUCE && ++count === writes) process.kill(process.pid, "SIGKILL");
+      answer(...answered);
+    });
   };
 }
 
-async function main({ place, diesIn }: PipelineOrder): Promise<void> {
-  if (diesIn !== undefined) dyingIn(diesIn);
+async function main({ place, diesAfter }: PipelineOrder): Promise<void> {
+  if (diesAfter !== undefined) dyingAfter(diesAfter);
   const isKafka = "kafka" in place;
   const service = new MessagingService({
     agentId: "hops",
