@@ -7,6 +7,7 @@ import { CASES, type Case } from "./memory/cases.ts";
 import { PEERS } from "./memory/peers.ts";
 import { NATS_CASES } from "./nats/cases.ts";
 import { EVENT_STORE_CASES } from "./patterns/event-store.ts";
+import { EXACTLY_ONCE_CASES } from "./patterns/exactly-once.ts";
 import { QUEUE_CASES } from "./patterns/queue.ts";
 import { ROUTER_CASES } from "./patterns/router.ts";
 import { RABBITMQ_CASES } from "./rabbitmq/cases.ts";
@@ -36,5 +37,8 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   failover: { cases: FAILOVER_CASES, redis: true },
   hybrid: { cases: HYBRID_CASES },
   bullmq: { cases: BULLMQ_CASES, redis: true },
-  patterns: { cases: [...QUEUE_CASES, ...EVENT_STORE_CASES, ...ROUTER_CASES], redis: true },
+  patterns: {
+    cases: [...QUEUE_CASES, ...EVENT_STORE_CASES, ...EXACTLY_ONCE_CASES, ...ROUTER_CASES],
+    redis: true,
+  },
 };

@@ -50,7 +50,8 @@ export interface HandlerContext {
   /**
    * Stores of the broker whose writes are committed when the handler has succeeded: in one transaction with the inbox, with what the
    * handler publishes, and with the acknowledgement. What is read through it must be unchanged then, or nothing is
-   * written and the handler runs again soon, not counted. Throws `UNSUPPORTED` where the broker has no such transaction, and without exactly-once.
+   * written and the handler runs again soon, not counted. Throws `UNSUPPORTED` where the broker has no such transaction, and without exactly-once. On Kafka
+   * it is there for what is published: reading and writing stores through it rejects with `UNSUPPORTED`.
    */
   readonly tx: Stores;
 }

@@ -171,11 +171,11 @@ whenStarted("kcat", "read by kcat", () => {
       const deliveries = await take(subscription, 3);
 
       const ends = await Promise.allSettled(
-        deliveries.map((delivery) => {
+        deliveries.map(async (delivery) => {
           const { id } = delivery.envelope;
           const body = Buffer.alloc(id === "big" ? 2000 : 1, "1");
           const envelopes = [envelope({ id: `of-${id}`, channel: "d", body })];
-          return subscription.commit?.({ delivery, inbox: { scope: "g", id }, envelopes, writes: nothing });
+          await subscription.commit?.({ delivery, inbox: { scope: "g", id }, envelopes, writes: nothing });
         }),
       );
 
