@@ -71,6 +71,23 @@ whenStarted("kcat", "read by kcat", () => {
       expect(committedIn(namespace, "booked")).toHaveLength(2);
     });
 
+    it("holds the answer to a request as well", async () => {
+      const namespace = newPlace();
+      const bank = await agent("bank", brokerIn(namespace));
+      await bank.subscribe<number>(
+        "sums",
+        async ({ payload }, { tx }) => {
+          expect(tx).toBeDefined();
+          await bank.publish("booked", payload);
+          return payload + 1;
+        },
+        once,
+      );
+
+      expect(await bank.request("sums", 3)).toBe(4);
+      expect(committedIn(namespace, "booked")).toHaveLength(1);
+    });
+
     it("is refused where it writes values or events, for Kafka keeps none", async () => {
       const bank = await agent("bank", brokerIn(newPlace()));
       const handlers: Parameters<typeof bank.subscribe>[1][] = [
