@@ -140,8 +140,12 @@ export class Fetcher {
   }
 
   async #loop(node: number, role: "tail" | "look"): Promise<void> {
+    let asked: readonly Ask[] = [];
     for (;;) {
+      // Another node leads by now what this one was asked for, and nobody else may know.
+      if (asked.some(({ part }) => this.#cluster.leader(part.topic, part.partition) !== node)) this.#soon();
       const asks = this.#asks(node, role);
+      asked = asks;
       if (asks.length === 0 || this.#closed) return;
       const isApart =
         role === "look" && asks.some(({ part, from }) => part.along.size === 0 || from !== part.tail);
@@ -269,7 +273,11 @@ export class Fetcher {
         }
       }
     for (const reader of part.along)
-      if (reader.channel === undefined && reader.position < next) reader.position = next;
+      if (reader.channel === undefined && reader.position < next) {
+        // There may have been no record: a mark of a transaction, or what was given up.
+        reader.position = next;
+        touched.add(reader);
+      }
     part.tail = Math.max(part.tail, next);
     for (const reader of touched) reader.taken();
   }
@@ -278,7 +286,7 @@ export class Fetcher {
   #forApart(part: Part, from: number, { records, next }: Portion): void {
     for (const reader of part.apart) {
       if (reader.position < from || !reader.wants) continue;
-      let hasTaken = false;
+      const before = reader.position;
       let isFull = false;
       for (const record of records) {
         if (record.offset < reader.position) continue;
@@ -288,10 +296,9 @@ export class Fetcher {
           reader.position = record.offset;
           break;
         }
-        hasTaken = true;
       }
       if (!isFull && reader.position < next) reader.position = next;
-      if (hasTaken) reader.taken();
+      if (reader.position > before) reader.taken();
       if (isFull) continue;
       if (part.along.size === 0) part.tail = reader.position;
       if (reader.position >= part.tail) {

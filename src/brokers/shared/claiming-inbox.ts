@@ -7,6 +7,8 @@ export interface HandledIds {
   find(group: string, id: string): Promise<"done" | number>;
   /** From now on `done` for everybody. */
   record(group: string, id: string): Promise<void>;
+  /** A transaction of the broker has recorded it. Absent: whoever asks finds it at once. */
+  recorded?(group: string, id: string): void;
 }
 
 /**
@@ -49,6 +51,7 @@ export class ClaimingInbox implements Inbox {
   }
 
   committed(group: string, id: string): void {
+    this.#handled.recorded?.(group, id);
     this.#busy.delete(inboxKey(group, id));
   }
 

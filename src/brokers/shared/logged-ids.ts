@@ -45,6 +45,11 @@ export class LoggedIds implements HandledIds {
     await this.#ask((log) => log.store(inboxKey(group, id)));
   }
 
+  /** The log may show it a moment later. */
+  recorded(group: string, id: string): void {
+    this.#done.set(inboxKey(group, id), this.#host.now());
+  }
+
   async #ask(ask: (log: IdLog) => Promise<void>): Promise<void> {
     try {
       await ask(await this.#log());
