@@ -8,7 +8,8 @@ export function kcat({ host, port }: Address, args: readonly string[], input = "
     encoding: "utf8",
     input,
     stdio: ["pipe", "pipe", "ignore"],
-    timeout: 30_000,
+    timeout: 60_000,
+    maxBuffer: 2 ** 30,
   });
 }
 
