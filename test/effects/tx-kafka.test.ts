@@ -109,11 +109,7 @@ whenStarted("kcat", "read by kcat", () => {
       bench.after(() => broker.close());
       await broker.open();
       const subscription = await broker.subscribe({ pattern: "c", group: "g", prefetch: 10 });
-      const { host, port } = bench.server.address;
-      const cluster = new Cluster(
-        await loadPackage(),
-        kafkaSettings({ url: `kafka://${host}:${port}`, namespace }),
-      );
+      const cluster = new Cluster(await loadPackage(), kafkaSettings({ url: bench.server.url, namespace }));
       bench.after(() => cluster.close());
       await cluster.refresh([`${namespace}.c`]);
       const recordOf = (text: string) => ({

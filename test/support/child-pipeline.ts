@@ -1,4 +1,3 @@
-import { Connection } from "@platformatic/kafka";
 import type { HandlerContext } from "../../src/core/middleware.ts";
 import { MessagingService } from "../../src/service/service.ts";
 import type { Address } from "../../src/testing/conformance/harness.ts";
@@ -41,7 +40,8 @@ async function count({ tx }: HandlerContext, key: string): Promise<void> {
 const PRODUCE = 0;
 
 /** Dies when this many of its requests to write were answered. */
-function dyingAfter(writes: number): void {
+async function dyingAfter(writes: number): Promise<void> {
+  const { Connection } = await import("@platformatic/kafka");
   const sending = Connection.prototype as unknown as {
     send(apiKey: number, ...rest: [...unknown[], (...answer: unknown[]) => void]): void;
   };
@@ -57,7 +57,7 @@ function dyingAfter(writes: number): void {
 }
 
 async function main({ place, diesAfter }: PipelineOrder): Promise<void> {
-  if (diesAfter !== undefined) dyingAfter(diesAfter);
+  if (diesAfter !== undefined) await dyingAfter(diesAfter);
   const isKafka = "kafka" in place;
   const service = new MessagingService({
     agentId: "hops",

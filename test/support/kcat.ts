@@ -8,7 +8,7 @@ export function kcat({ host, port }: Address, args: readonly string[], input = "
     encoding: "utf8",
     input,
     stdio: ["pipe", "pipe", "ignore"],
-    timeout: 60_000,
+    timeout: 30_000,
     maxBuffer: 2 ** 30,
   });
 }

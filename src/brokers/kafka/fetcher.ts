@@ -140,12 +140,11 @@ export class Fetcher {
   }
 
   async #loop(node: number, role: "tail" | "look"): Promise<void> {
-    let asked: readonly Ask[] = [];
+    let asks: readonly Ask[] = [];
     for (;;) {
       // Another node leads by now what this one was asked for, and nobody else may know.
-      if (asked.some(({ part }) => this.#cluster.leader(part.topic, part.partition) !== node)) this.#soon();
-      const asks = this.#asks(node, role);
-      asked = asks;
+      if (asks.some(({ part }) => this.#cluster.leader(part.topic, part.partition) !== node)) this.#soon();
+      asks = this.#asks(node, role);
       if (asks.length === 0 || this.#closed) return;
       const isApart =
         role === "look" && asks.some(({ part, from }) => part.along.size === 0 || from !== part.tail);

@@ -38,7 +38,7 @@ export function latestOf(cluster: Cluster, topic: string): Promise<OffsetsByPart
 }
 
 /** The end of a topic of one partition, with what lies in transactions that are under way. */
-export async function writtenOf(cluster: Cluster, topic: string): Promise<number> {
+export async function writtenEndOf(cluster: Cluster, topic: string): Promise<number> {
   const question = { topic, partition: 0, timestamp: LATEST, isolation: WRITTEN };
   const ends = await cluster.asOne(`written ${topic}`, () => ask(cluster, question));
   return ends.get(0) ?? 0;

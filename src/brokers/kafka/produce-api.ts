@@ -1,6 +1,6 @@
 import type { Api, Package } from "./client.ts";
 import type { RecordToWrite } from "./codec.ts";
-import type { KafkaCompression } from "./options.ts";
+import type { KafkaSettings } from "./options.ts";
 import { encodeBatch, type BatchNumbers } from "./record-batch.ts";
 
 /** Records of one partition as they are sent, and sent again. */
@@ -22,6 +22,11 @@ export interface Written {
 const KEY = 0;
 const VERSION = 11;
 const ALL = -1;
+/** Most of one batch. */
+export const MAX_BATCH_BYTES = 1024 * 1024;
+export const MAX_BATCH_RECORDS = 5000;
+/** Of the time after which a connection is given up: the server answers before. */
+const WITHIN = 0.8;
 
 type Answer = ReturnType<Package["produceV11"]["parseResponse"]>;
 
@@ -31,9 +36,10 @@ type Answer = ReturnType<Package["produceV11"]["parseResponse"]>;
  */
 export function produceApi(
   kafka: Package,
-  compression: KafkaCompression,
-): Api<[batches: readonly Batch[], timeoutMs: number, transactionalId: string | null], Answer> {
-  const create = (batches: readonly Batch[], timeoutMs: number, transactionalId: string | null) => {
+  { compression, requestTimeoutMs }: Pick<KafkaSettings, "compression" | "requestTimeoutMs">,
+): Api<[batches: readonly Batch[], transactionalId: string | null], Answer> {
+  const timeoutMs = Math.floor(requestTimeoutMs * WITHIN);
+  const create = (batches: readonly Batch[], transactionalId: string | null) => {
     const topics = Map.groupBy(batches, ({ topic }) => topic);
     return kafka.Writer.create()
       .appendString(transactionalId)

@@ -13,7 +13,14 @@ import {
   wasAnswered,
 } from "./errors.ts";
 import { positionOf } from "./position.ts";
-import { produceApi, writtenOf, type Batch, type Written } from "./produce-api.ts";
+import {
+  MAX_BATCH_BYTES,
+  MAX_BATCH_RECORDS,
+  produceApi,
+  writtenOf,
+  type Batch,
+  type Written,
+} from "./produce-api.ts";
 
 /** One record on its way, and who waits for it. */
 export interface Outgoing {
@@ -43,8 +50,7 @@ const LOST_COUNT = new Set<number>([
   KAFKA.INVALID_PRODUCER_EPOCH,
   KAFKA.UNKNOWN_PRODUCER_ID,
 ]);
-const MAX_REQUEST_BYTES = 1024 * 1024;
-const MAX_BATCH_RECORDS = 5000;
+const MAX_REQUEST_BYTES = MAX_BATCH_BYTES;
 const PAUSE_MS = 50;
 
 /**
@@ -70,7 +76,7 @@ export class Producer {
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
-    this.#api = produceApi(cluster.kafka, cluster.settings.compression);
+    this.#api = produceApi(cluster.kafka, cluster.settings);
   }
 
   /** Puts a record behind those of its partition. */
@@ -263,13 +269,10 @@ export class Producer {
 
   async #write(node: number, lanes: readonly Lane[]): Promise<void> {
     const batches = lanes.map(({ out }) => (out as NonNullable<Lane["out"]>).batch);
-    const { requestTimeoutMs } = this.#cluster.settings;
     for (const { out } of lanes) if (out !== undefined) out.sends++;
     let written: readonly Written[];
     try {
-      written = writtenOf(
-        await this.#cluster.call(node, "main", this.#api, batches, Math.floor(requestTimeoutMs * 0.8), null),
-      );
+      written = writtenOf(await this.#cluster.call(node, "main", this.#api, batches, null));
     } catch (error) {
       const answer = responseOf(error) as Parameters<typeof writtenOf>[0] | undefined;
       if (answer === undefined) {

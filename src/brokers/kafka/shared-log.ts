@@ -4,7 +4,7 @@ import type { Cluster } from "./cluster.ts";
 import { closedError, kafkaError } from "./errors.ts";
 import type { Fetched } from "./fetched.ts";
 import type { Fetcher } from "./fetcher.ts";
-import { latestOf, writtenOf } from "./offsets.ts";
+import { latestOf, writtenEndOf } from "./offsets.ts";
 import { parsePosition } from "./position.ts";
 import type { Producer } from "./producer.ts";
 import type { Reader } from "./reader.ts";
@@ -66,7 +66,7 @@ export class SharedLog implements Reader {
 
   /** As {@link caughtUp}, and every transaction that was under way before this call has ended. */
   settled(): Promise<void> {
-    return this.#reached(() => writtenOf(this.#parts.cluster, this.topic));
+    return this.#reached(() => writtenEndOf(this.#parts.cluster, this.topic));
   }
 
   async #reached(endOf: () => Promise<number>): Promise<void> {

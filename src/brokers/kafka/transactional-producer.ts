@@ -1,11 +1,9 @@
 import type { RecordToWrite } from "./codec.ts";
 import type { Cluster } from "./cluster.ts";
 import { codesOf, KAFKA, Leaderless } from "./errors.ts";
-import { produceApi, type Batch } from "./produce-api.ts";
+import { MAX_BATCH_BYTES, MAX_BATCH_RECORDS, produceApi, type Batch } from "./produce-api.ts";
 
 const PAUSE_MS = 5;
-const MAX_BATCH_BYTES = 1024 * 1024;
-const MAX_BATCH_RECORDS = 5000;
 /** About what a record costs beside its key, its value and its headers. */
 const OVERHEAD_BYTES = 100;
 
@@ -34,7 +32,7 @@ export class TransactionalProducer {
     this.#node = numbers.node;
     this.#producerId = numbers.producerId;
     this.#producerEpoch = numbers.producerEpoch;
-    this.#api = produceApi(cluster.kafka, cluster.settings.compression);
+    this.#api = produceApi(cluster.kafka, cluster.settings);
   }
 
   /** Resolves when whatever was under way under this id has ended, one way or the other. Rejects with the client's own errors. */
@@ -91,11 +89,8 @@ export class TransactionalProducer {
       ({ topic, partition }) => this.#cluster.leader(topic, partition) ?? -1,
     );
     if (byNode.has(-1)) throw new Leaderless();
-    const timeoutMs = Math.floor(this.#cluster.settings.requestTimeoutMs * 0.8);
     await Promise.all(
-      [...byNode].map(([node, some]) =>
-        this.#cluster.call(node, "main", this.#api, some, timeoutMs, this.#id),
-      ),
+      [...byNode].map(([node, some]) => this.#cluster.call(node, "main", this.#api, some, this.#id)),
     );
   }
 }
