@@ -1,5 +1,4 @@
 import { Admin } from "@platformatic/kafka";
-import type { ChildProcess } from "node:child_process";
 import { expect, it } from "vitest";
 import { Cluster } from "../../src/brokers/kafka/cluster.ts";
 import { loadPackage } from "../../src/brokers/kafka/client.ts";
@@ -9,17 +8,18 @@ import type { Broker } from "../../src/core/broker.ts";
 import { MessagingService } from "../../src/service/service.ts";
 import { newPlace } from "../../src/testing/conformance/context.ts";
 import { kafkaAt } from "../support/child-kafka.ts";
-import { HOPS, type Travelling } from "../support/child-pipeline.ts";
+import { HOPS } from "../support/child-pipeline.ts";
 import { envelope } from "../support/envelopes.ts";
 import { kafkaBench } from "../support/kafka.ts";
 import { readByKcat } from "../support/kcat.ts";
-import { afterReady, runChild } from "../support/killed.ts";
+import { afterReady } from "../support/killed.ts";
+import { throughPipeline, withinMs } from "../support/pipeline.ts";
 import { whenStarted } from "../support/servers/when.ts";
 import { take } from "../support/taking.ts";
 
 /** More by hand: HERALD_PIPELINE_MESSAGES=100000 vitest run test/effects/tx-kafka.test.ts */
 const MESSAGES = Number(process.env["HERALD_PIPELINE_MESSAGES"] ?? 500);
-const WITHIN_MS = 300_000 + 20 * MESSAGES;
+const WITHIN_MS = withinMs(MESSAGES);
 /** Messages that come before each pair of kills. */
 const CHUNK = 125;
 const once = { guarantee: "exactly-once" } as const;
@@ -206,38 +206,15 @@ whenStarted("kcat", "read by kcat", () => {
       async () => {
         const namespace = newPlace();
         const service = await agent("ends", brokerIn(namespace));
-        for (const { from } of HOPS) await service.broker.ensureGroup(from, "hops");
-        const out = new Map<number, number[]>();
-        await service.subscribe<Travelling>("out", ({ payload: { n, value } }) => {
-          out.set(n, [...(out.get(n) ?? []), value]);
-        });
-        const order = { place: { kafka: bench.server.address, namespace } };
-        const program = "child-pipeline.ts";
-        for (let from = 0; from < MESSAGES; from += CHUNK) {
-          const inputs = Array.from({ length: Math.min(CHUNK, MESSAGES - from) }, (_none, at) => ({
-            channel: "in",
-            payload: { n: from + at, value: (from + at) * 7 },
-            options: { id: `in-${from + at}` },
-          }));
-          expect((await service.publishBatch(inputs)).every(({ ok }) => ok)).toBe(true);
-          const pair = [
-            runChild(order, afterReady(20 + Math.random() * 500), { program }),
-            runChild({ ...order, diesAfter: 3 + Math.floor(Math.random() * 10) }, afterReady(5000), {
-              program,
-            }),
-          ];
-          for (const { signal, stderr } of await Promise.all(pair))
-            expect([signal, stderr]).toEqual(["SIGKILL", ""]);
-        }
-        let last: ChildProcess | undefined;
-        const finishing = runChild(order, undefined, { program, onStart: (child) => void (last = child) });
-        bench.after(() => (last?.kill("SIGKILL"), finishing));
-        await expect.poll(() => out.size, { timeout: WITHIN_MS }).toBe(MESSAGES);
-
-        for (let n = 0; n < MESSAGES; n++) {
-          const expected = HOPS.reduce((value, { change }) => change(value), n * 7);
-          if (out.get(n)?.join() !== String(expected)) expect([n, out.get(n)]).toEqual([n, [expected]]);
-        }
+        const deaths = () =>
+          [
+            { deadline: afterReady(20 + Math.random() * 500) },
+            { deadline: afterReady(5000), more: { diesAfter: 3 + Math.floor(Math.random() * 10) } },
+          ] as const;
+        const place = { kafka: bench.server.address, namespace };
+        const after = (task: () => unknown) => bench.after(task);
+        const passage = { place, messages: MESSAGES, chunk: CHUNK, deaths, withinMs: WITHIN_MS, after };
+        expect(await throughPipeline(service, passage)).toBe(2 * Math.ceil(MESSAGES / CHUNK));
         // Not because somebody recognises repeats: there are none.
         for (const { to } of HOPS) {
           const ids = committedIn(namespace, to);
