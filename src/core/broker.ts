@@ -212,6 +212,8 @@ export interface Subscription {
    * technology has no transaction over all of this.
    */
   commit?(commit: Commit): Promise<void>;
+  /** True: to commit costs less than to publish, to record and to acknowledge apart. Whatever is handled exactly once is committed then. */
+  readonly isCommitCheap?: boolean;
   /**
    * Gives back, uncounted, what was read ahead and not handed out; reads nothing more until it is asked again. Called before a
    * message is handled that may end the process. Absent: nothing is read ahead.

@@ -54,10 +54,17 @@ function put(index: number, byte: number): void {
   text[at + 1] = HEX[byte & 15] as number;
 }
 
-/** A UUID version 8 (RFC 9562) from a SHA-256 of `seed`: the same for the same seed. */
-export function derivedId(seed: string): string {
+/** The 48 bits that begin a UUID; those of version 7 are its time. */
+const BEGINNING = /^[0-9a-f]{8}-[0-9a-f]{4}-/;
+
+/**
+ * A UUID version 8 (RFC 9562) from a SHA-256 of `seed`: the same for the same seed. It begins as the UUID `near` does, so that ids
+ * lie beside each other, in the order of their time, where a store keeps them sorted.
+ */
+export function derivedId(seed: string, near?: string): string {
   const hex = createHash("sha256").update(seed).digest("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+  const beginning = near === undefined ? undefined : BEGINNING.exec(near)?.[0];
+  return `${beginning ?? `${hex.slice(0, 8)}-${hex.slice(8, 12)}-`}8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
 /** `length` random lower-case hexadecimal characters, from the system's generator. */

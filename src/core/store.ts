@@ -112,6 +112,9 @@ export interface StoreWrites {
   }[];
 }
 
+/** Nothing is written to stores. */
+export const NO_WRITES: StoreWrites = Object.freeze({ reads: [], values: [], appends: [] });
+
 /** Stores whose writes are kept back until all of them are committed. */
 export interface StoresTransaction extends Stores {
   /** What is to be committed. Nothing can be written through it from then on: that rejects with `CLOSED`. */

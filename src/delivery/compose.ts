@@ -117,7 +117,7 @@ function chooseId(chosen: string | undefined, time: number, cause: DeliveryConte
   }
   const outbox = cause?.outbox;
   if (outbox === undefined || outbox.sealed) return createId(time);
-  return derivedId(`${cause?.envelope.id} ${outbox.scope} ${outbox.envelopes.length}`);
+  return derivedId(`${cause?.envelope.id} ${outbox.scope} ${outbox.envelopes.length}`, cause?.envelope.id);
 }
 
 /** What a handler publishes belongs to the conversation of what it handles. */

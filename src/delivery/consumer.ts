@@ -61,6 +61,8 @@ export class Consumer {
   #held = 0;
   #busySince = -Infinity;
   #active = 0;
+  /** Handlers that run: those of {@link #active} whose effects are not being made. */
+  #slots = 0;
   readonly #outgoing: Outgoing;
   readonly #waits: Waits;
   #stopping = false;
@@ -255,7 +257,7 @@ export class Consumer {
   #pump(): void {
     const { concurrency, ackFirst } = this.#options;
     const mayBegin = (!this.#stopping && !this.#paused) || ackFirst;
-    while (mayBegin && this.#active < concurrency && this.#next < this.#buffer.length) {
+    while (mayBegin && this.#slots < concurrency && this.#next < this.#buffer.length) {
       if (this.#breaker?.admit() === false) {
         this.#giveBack();
         return;
@@ -286,7 +288,23 @@ export class Consumer {
       return;
     }
     this.#active++;
+    this.#slots++;
+    run.onHandled = this.#onHandled;
     this.#running.add(run);
+  }
+
+  /** Another handler may run while the effects of this one are made. */
+  readonly #onHandled = (run: DeliveryContext): void => {
+    if (this.#options.concurrency === 1) return;
+    run.onHandled = undefined;
+    this.#slots--;
+    this.#pump();
+  };
+
+  #left(run: DeliveryContext): void {
+    this.#active--;
+    if (run.onHandled !== undefined) this.#slots--;
+    run.onHandled = undefined;
   }
 
   /** A run that was cut short has ended already: its late outcome is of no interest. */
@@ -295,7 +313,7 @@ export class Consumer {
   };
 
   #end(run: DeliveryContext, outcome: Outcome): void {
-    this.#active--;
+    this.#left(run);
     this.#settle(run, outcome);
     this.#pump();
   }
@@ -350,7 +368,7 @@ export class Consumer {
         "The service stops and its grace period is over: end when context.signal fires.",
       ),
     );
-    this.#active--;
+    this.#left(run);
     this.#settle(run, { kind: "snoozed", delayMs: 0 });
   }
 

@@ -68,6 +68,8 @@ export class DeliveryContext implements HandlerContext {
   transaction: StoresTransaction | undefined;
   /** Where it stands among the running ones; below 0 when it does not run. */
   slot = -1;
+  /** Called when its handler has succeeded and only its effects are left to be made. */
+  onHandled: ((run: DeliveryContext) => void) | undefined;
   #controller: AbortController | undefined;
   #onDecision: (() => void) | undefined;
 

@@ -100,6 +100,27 @@ export class Publisher {
     return this.#add(envelope, dedupe ? WANTS.detailOnce : WANTS.detail) as Promise<Published>;
   }
 
+  /** Runs a commit that publishes these: behind the same circuit breaker, counted and told of as other publishes are. */
+  async commit(envelopes: readonly Envelope[], commit: () => Promise<void>): Promise<void> {
+    if (envelopes.length === 0) return commit();
+    const { breaker, agentId } = this.#options;
+    if (breaker !== undefined && !breaker.admit()) throw breaker.refusal();
+    try {
+      await commit();
+    } catch (thrown) {
+      const error = toHeraldError(thrown);
+      this.#judge([{ ok: false, error }]);
+      // Nothing failed where somebody was faster: the message is tried again.
+      if (error.code !== "CONFLICT")
+        for (const { channel } of envelopes) this.#countersOf(channel).publishFailed++;
+      throw error;
+    }
+    const results = envelopes.map(() => COMMITTED);
+    this.#judge(results);
+    for (const { channel } of envelopes) this.#countersOf(channel).published++;
+    emit("published", () => ({ agent: agentId, envelopes, results }));
+  }
+
   /** Resolves when no publish waits for its answer. */
   idle(): Promise<void> {
     return this.#pending === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
@@ -235,6 +256,8 @@ const OUTAGE: ReadonlySet<string> = new Set([
 ]);
 const NOTHING = undefined as unknown as Pending;
 const DEDUPE = { dedupe: true } as const;
+/** A commit does not say where. */
+const COMMITTED = { ok: true, position: null, deduplicated: false, matched: null } as const;
 
 function overloaded(maxPending: number): HeraldError {
   const message = `${maxPending} publishes wait for the broker already: await publish(), or raise maxPendingPublishes.`;

@@ -9,7 +9,7 @@ import type { GroupCounters } from "../core/meter.ts";
 import type { Handler } from "../core/middleware.ts";
 import { HANDLED, type Outcome } from "../core/outcome.ts";
 import type { Commit } from "../core/broker.ts";
-import type { Inbox, InboxState, StoresTransaction } from "../core/store.ts";
+import { NO_WRITES, type Inbox, type InboxState } from "../core/store.ts";
 import { currentDelivery, type DeliveryContext, type Outbox, type RunTools } from "./context.ts";
 import { originalChannel, REDRIVE_GROUP } from "./dead-letter.ts";
 import { startSpending, type SpendingSource } from "./spending.ts";
@@ -39,6 +39,8 @@ export interface Handling extends RunTools {
   readonly inbox: Inbox | undefined;
   /** Commits what such a handler has written and published, with the inbox, and acknowledges its message: all or nothing. */
   readonly commit: (commit: Commit) => Promise<void>;
+  /** True: every exactly-once handler ends so, also one that has begun no transaction. */
+  readonly commitsAll: () => boolean;
   /** Publishes what an exactly-once handler wanted to publish; rejects unless every one was accepted. */
   readonly publishAll: (envelopes: readonly Envelope[]) => Promise<void>;
   /** Where budgets of conversations are charged. */
@@ -149,7 +151,8 @@ async function handleOnce(run: DeliveryContext, handling: Handling, inbox: Inbox
     checkNotCut(run);
     // What is published from here on, by something that the handler left running, goes out by itself.
     outbox.sealed = true;
-    if (run.transaction !== undefined) {
+    run.onHandled?.(run);
+    if (run.transaction !== undefined || handling.commitsAll()) {
       committed = await commitAll(run, handling, outbox);
       if (committed) inbox.committed?.(scope, id);
       return;
@@ -186,7 +189,7 @@ async function commitAll(
   const envelopes = await leftIn(outbox, run);
   const { delivery, envelope, transaction } = run;
   run.outbox = undefined;
-  const writes = (transaction as StoresTransaction).end();
+  const writes = transaction?.end() ?? NO_WRITES;
   try {
     await commit({ delivery, inbox: { scope, id: envelope.id }, envelopes, writes });
     return true;

@@ -2,7 +2,6 @@ import { plainCopy } from "../codec/plain.ts";
 import type { Broker, Capabilities } from "../core/broker.ts";
 import type { Envelope } from "../core/envelope.ts";
 import { HeraldError } from "../core/errors.ts";
-import { emit } from "../core/events.ts";
 import type { PublishOptions } from "../core/message.ts";
 import type { EffectLedger } from "../core/effect.ts";
 import type { Inbox } from "../core/store.ts";
@@ -217,14 +216,6 @@ export class Runtime {
   async publishAll(envelopes: readonly Envelope[]): Promise<void> {
     const dedupe = ({ channel }: Envelope) => this.capabilitiesOf(channel).dedupe;
     await Promise.all(envelopes.map((envelope) => this.publisher.publish(envelope, dedupe(envelope))));
-  }
-
-  /** Envelopes were published by a commit, not by the publisher: they are counted and told of as others are. */
-  committed(envelopes: readonly Envelope[]): void {
-    for (const { channel } of envelopes) this.metrics.channel(channel).published++;
-    if (envelopes.length === 0) return;
-    const results = envelopes.map(() => ({ ok: true, position: null, deduplicated: false, matched: null }));
-    emit("published", () => ({ agent: this.settings.agentId, envelopes, results }));
   }
 
   /** The payload as it is now, once its check has ended: what the author makes of it meanwhile is not what was published. */

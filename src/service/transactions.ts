@@ -9,7 +9,7 @@ import type { Runtime } from "./runtime.ts";
 import { keepsStores, storesOfBroker } from "./stores.ts";
 
 /** How what a handler writes through `context.tx` is begun and committed. */
-export type Transactions = Pick<Handling, "begin" | "commit">;
+export type Transactions = Pick<Handling, "begin" | "commit" | "commitsAll">;
 
 /** Transactions of one subscription; to begin one throws `UNSUPPORTED` where none can be had. */
 export function transactionsOf(
@@ -29,10 +29,9 @@ export function transactionsOf(
         );
       return new PendingStores(storesFor(runtime.broker));
     },
-    async commit(commit) {
-      await subscription().commit?.(commit);
-      runtime.committed(commit.envelopes);
-    },
+    commitsAll: () => !runtime.settings.hasOwnInbox && subscription().isCommitCheap === true,
+    commit: (commit) =>
+      runtime.publisher.commit(commit.envelopes, async () => subscription().commit?.(commit)),
   };
 }
 

@@ -132,6 +132,7 @@ export function handlingOf(handler: Handler, clock: Clock, more: Partial<Handlin
       throw new HeraldError("UNSUPPORTED", "This bench has no transactions.");
     },
     commit: () => Promise.resolve(),
+    commitsAll: () => false,
     publishAll: () => Promise.resolve(),
     spending: {
       agentId: "a",

@@ -57,6 +57,14 @@ export interface Sent {
   readonly commands: readonly number[];
 }
 
+/** What goes over without being copied. */
+function bodiesOf({ commands, publishes }: Request): ArrayBuffer[] {
+  const buffers = publishes.map(({ bodies }) => bodies.buffer);
+  for (const { command } of commands)
+    if (command.op === "commit" && command.messages !== null) buffers.push(command.messages.bodies.buffer);
+  return buffers;
+}
+
 /** Gathers what is asked until it goes over, and hands the answers to those who asked. */
 export class Outgoing {
   #publishes: PublishCall[] = [];
@@ -120,7 +128,7 @@ export class Outgoing {
     this.#settles = [];
     this.#settling = [];
     this.#wants = [];
-    return { request, transfer: block === undefined ? [] : [block.bodies.buffer], sent };
+    return { request, transfer: bodiesOf(request), sent };
   }
 
   /** Some requests were answered. */

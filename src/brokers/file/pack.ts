@@ -1,12 +1,21 @@
 import { envelopeOf, type Attributes } from "../../core/cloudevents.ts";
 import { isoTime } from "../../core/clock.ts";
+import type { Commit } from "../../core/broker.ts";
 import type { Delivery, Failure } from "../../core/delivery.ts";
 import { JSON_TYPE, NO_HEADERS, type Envelope } from "../../core/envelope.ts";
 import { HeraldError } from "../../core/errors.ts";
 import { DEFAULT_PRIORITY } from "../../core/priority.ts";
+import type { StoreWrites } from "../../core/store.ts";
 import { NO_FAILURES } from "../shared/failures.ts";
 import type { Echo } from "./echo.ts";
-import { DELIVERY_STRIDE, ECHO, PUBLISH_STRIDE, type DeliveryBlock, type PublishBlock } from "./protocol.ts";
+import {
+  DELIVERY_STRIDE,
+  ECHO,
+  PUBLISH_STRIDE,
+  type CommitCommand,
+  type DeliveryBlock,
+  type PublishBlock,
+} from "./protocol.ts";
 
 /** Envelopes as columns. `isDeduped` says of which the id is to be recognised. */
 export function packEnvelopes(
@@ -42,6 +51,35 @@ export function packEnvelopes(
     offset += body.byteLength;
   }
   return { channels: [...channels.keys()], heads: heads.join("\n"), headers, keys, ids, numbers, bodies };
+}
+
+/** What one subscription commits, as columns. */
+export function packCommits(
+  commits: readonly Commit[],
+  { member, scope }: Pick<CommitCommand, "member" | "scope">,
+): CommitCommand {
+  const ids: string[] = [];
+  const numbers: number[] = [];
+  const envelopes: Envelope[] = [];
+  for (const commit of commits) {
+    const { ref, seq } = commit.delivery.receipt as FileDelivery;
+    ids.push(commit.inbox.id);
+    numbers.push(ref, seq, commit.envelopes.length);
+    envelopes.push(...commit.envelopes);
+  }
+  return {
+    op: "commit",
+    member,
+    scope,
+    ids,
+    numbers: Float64Array.from(numbers),
+    messages: envelopes.length === 0 ? null : packEnvelopes(envelopes, true),
+    writes: commits.some(({ writes }) => !isNothing(writes)) ? commits.map(({ writes }) => writes) : null,
+  };
+}
+
+function isNothing({ reads, values, appends }: StoreWrites): boolean {
+  return reads.length + values.length + appends.length === 0;
 }
 
 /**

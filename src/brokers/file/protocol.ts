@@ -7,6 +7,8 @@ export const PUBLISH_STRIDE = 4;
 export const DELIVERY_STRIDE = 6;
 /** Numbers of one settlement: kind, ref, position, milliseconds. */
 export const SETTLE_STRIDE = 4;
+/** Numbers of one delivery of a {@link CommitCommand}: ref, position, how many messages. */
+export const COMMIT_STRIDE = 3;
 
 /** In place of the bytes of a body: the other side has published this message itself, and has it still. */
 export const ECHO = -1;
@@ -100,26 +102,28 @@ export type Command =
   | {
       readonly op: "inboxClaim";
       readonly scope: string;
-      readonly id: string;
+      readonly ids: readonly string[];
       readonly horizonMs: number;
       readonly maxIds: number;
     }
-  | { readonly op: "inboxCommit"; readonly scope: string; readonly id: string }
+  | { readonly op: "inboxCommit"; readonly scope: string; readonly ids: readonly string[] }
   | { readonly op: "inboxAbandon"; readonly scope: string; readonly id: string }
   | CommitCommand
   | StreamCommand
   | ValueCommand;
 
-/** One delivery is handled, and everything that belongs to it takes place. */
+/** Deliveries of one subscription are handled, and of each everything that belongs to it takes place, or nothing. */
 export interface CommitCommand {
   readonly op: "commit";
   readonly member: number;
-  readonly ref: number;
-  readonly seq: number;
-  readonly id: string;
   readonly scope: string;
+  readonly ids: readonly string[];
+  /** {@link COMMIT_STRIDE} of each. */
+  readonly numbers: Float64Array;
+  /** Those of the first, then those of the second, and so on. */
   readonly messages: PublishBlock | null;
-  readonly writes: StoreWrites;
+  /** Null: nothing is written to stores by any of them. */
+  readonly writes: readonly StoreWrites[] | null;
 }
 
 /** Calls of event streams. */

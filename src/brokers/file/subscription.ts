@@ -5,8 +5,10 @@ import type { Deadline, Deadlines } from "../../core/deadlines.ts";
 import type { Delivery, Failure, Settlement } from "../../core/delivery.ts";
 import { HeraldError, toHeraldError } from "../../core/errors.ts";
 import type { Engine, Receiver } from "./engine.ts";
-import { FileDelivery, packEnvelopes } from "./pack.ts";
-import { KIND, SETTLE_STRIDE, type SettleBlock } from "./protocol.ts";
+import { Gathered } from "../shared/gathered.ts";
+import { errorOf } from "./accepted.ts";
+import { FileDelivery, packCommits } from "./pack.ts";
+import { KIND, SETTLE_STRIDE, type ErrorShape, type SettleBlock } from "./protocol.ts";
 
 interface Waiting {
   readonly limit: number;
@@ -33,8 +35,12 @@ const NOTHING: readonly Delivery[] = Object.freeze([]);
 /** One member of a group, or one broadcast listener. */
 export class FileSubscription implements Subscription, Receiver {
   readonly id: number;
+  readonly isCommitCheap = true;
   readonly #host: SubscriptionHost;
   readonly #prefetch: number;
+  readonly #commits = new Gathered((scope: string, commits: readonly Commit[]) =>
+    this.#commitAll(scope, commits),
+  );
   #unsettled = 0;
   #waiting: Waiting | undefined;
   #closing: Promise<void> | undefined;
@@ -84,23 +90,28 @@ export class FileSubscription implements Subscription, Receiver {
     await settled;
   }
 
-  /** One command, and so one transaction of SQLite. */
-  async commit({ delivery: { receipt }, inbox, envelopes, writes }: Commit): Promise<void> {
+  /** Those of one turn of the event loop are one command, and each is in one transaction of SQLite. */
+  async commit(commit: Commit): Promise<void> {
+    const { receipt } = commit.delivery;
+    const { scope, id } = commit.inbox;
     const reason = this.#host.closed();
     if (reason !== undefined) throw reason;
-    if (!(receipt instanceof FileDelivery) || receipt.holder !== this.id) throw notHeld(inbox.id);
-    const { ref, seq } = receipt;
-    const messages = envelopes.length === 0 ? null : packEnvelopes(envelopes, true);
+    if (!(receipt instanceof FileDelivery) || receipt.holder !== this.id) throw notHeld(id);
     receipt.holder = 0;
     try {
-      const member = this.id;
-      await this.#host.engine.command({ op: "commit", member, ref, seq, ...inbox, messages, writes });
+      const error = await this.#commits.ask(scope, commit);
+      if (error !== undefined) throw errorOf(error);
     } catch (error) {
       receipt.holder = this.id;
       throw error;
     }
     this.#unsettled--;
     if (this.#waiting?.isAsked === false) this.#ask(false);
+  }
+
+  async #commitAll(scope: string, commits: readonly Commit[]): Promise<readonly (ErrorShape | undefined)[]> {
+    const command = packCommits(commits, { member: this.id, scope });
+    return (await this.#host.engine.command(command)) as (ErrorShape | undefined)[];
   }
 
   /**

@@ -49,7 +49,7 @@ for _, grown in ipairs(plan.appends) do
   redis.call('SADD', plan.streams, grown.name)
   append({ grown.key }, grown.args)
 end
-record({ plan.inbox[1] }, { plan.inbox[2], plan.inbox[3] })
+record({ plan.inbox[1] }, { plan.inbox[3], plan.inbox[2] })
 return { 'ok', stored, settle({ held.base }, held.settling) }
 `);
 

@@ -81,7 +81,8 @@ export class Outbox {
     if (cause === undefined) return createId(this.#clock.now());
     const count = this.#written.get(cause) ?? 0;
     this.#written.set(cause, count + 1);
-    return derivedId(`outbox ${cause.envelope.id} ${cause.agentId} ${cause.group} ${count}`);
+    const { id } = cause.envelope;
+    return derivedId(`outbox ${id} ${cause.agentId} ${cause.group} ${count}`, id);
   }
 }
 

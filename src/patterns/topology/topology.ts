@@ -128,7 +128,7 @@ export class Topology implements AsyncDisposable {
         this.#link.messaging.publish(queue, message, {
           ...options,
           // One message in several queues is several messages: each is known again by an id of its own.
-          id: derivedId(`${id} ${queue}`),
+          id: derivedId(`${id} ${queue}`, id),
           correlationId,
           headers,
         }),

@@ -109,7 +109,7 @@ function copyOf(
   { target, channel, rule }: Wanted,
   { compose }: CopyTools,
 ): Envelope | Promise<Envelope> {
-  const id = derivedId(`${envelope.id} route ${channel}`);
+  const id = derivedId(`${envelope.id} route ${channel}`, envelope.id);
   const headers = {
     ...envelope.headers,
     [ROUTED_FROM]: envelope.channel,

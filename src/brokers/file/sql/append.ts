@@ -1,15 +1,10 @@
 import type { SQLInputValue } from "node:sqlite";
 import { toHeraldError, HeraldError } from "../../../core/errors.ts";
-import {
-  PUBLISH_STRIDE,
-  type ErrorShape,
-  type PublishAnswer,
-  type PublishBlock,
-  type StoredRun,
-} from "../protocol.ts";
+import type { ErrorShape, PublishAnswer, PublishBlock, StoredRun } from "../protocol.ts";
 import type { Cursors } from "./cursors.ts";
 import type { Database, Statements } from "./database.ts";
 import { shapeOf } from "./shape.ts";
+import { Messages } from "./messages.ts";
 import type { Lane } from "./model.ts";
 import { checksum } from "./quarantine.ts";
 import { RecentRow, type Recent } from "./recent.ts";
@@ -47,11 +42,10 @@ export interface AppendParts {
   readonly onGrown: (lane: Lane) => void;
 }
 
-/** Where one message of a block stands, and when it is stored. */
-interface Place {
-  readonly i: number;
-  readonly offset: number;
-  readonly at: number;
+/** Which messages of a block; `isEchoed`: whoever published them keeps them for a while. */
+export interface Some {
+  readonly from: number;
+  readonly to: number;
   readonly isEchoed: boolean;
 }
 
@@ -71,18 +65,22 @@ export class Append {
 
   /** Stores a block in its order. `isEchoed`: whoever published it keeps it for a while. */
   append(block: PublishBlock, isEchoed = true): PublishAnswer | StoredRun {
-    const heads = block.heads.split("\n");
-    const count = heads.length;
+    const messages = new Messages(block);
+    return this.appendSome(messages, { from: 0, to: messages.count, isEchoed });
+  }
+
+  /** Stores those of a block from one to before another, in their order. */
+  appendSome(messages: Messages, { from, to, isEchoed }: Some): PublishAnswer | StoredRun {
+    const count = to - from;
     const positions = new Float64Array(count);
     const matched = new Int32Array(count);
     const known = new Uint8Array(count);
     let errors: (ErrorShape | undefined)[] | null = null;
     // Up, so that a replay from a time never leaves out what was stored after it.
     const at = Math.ceil(this.#parts.time.wall());
-    for (let i = 0, offset = 0; i < count; i++) {
-      const bytes = block.numbers[i * PUBLISH_STRIDE + 3] as number;
+    for (let i = 0; i < count; i++) {
       try {
-        const seq = this.#appendOne(block, heads[i] as string, { i, offset, at, isEchoed });
+        const seq = this.#appendOne(messages, from + i, { at, isEchoed });
         positions[i] = Math.abs(seq);
         known[i] = seq < 0 ? 1 : 0;
         if (seq > 0) matched[i] = this.#matched;
@@ -91,7 +89,6 @@ export class Append {
         if (!(error instanceof HeraldError)) throw error;
         (errors ??= [])[i] = shapeOf(toHeraldError(error));
       }
-      offset += bytes;
     }
     return errors === null
       ? shortened({ positions, matched, known, errors })
@@ -100,10 +97,13 @@ export class Append {
 
   #matched = 0;
 
-  /** Makes the channels of a block. Throws for one that there is no room for. */
-  prepare({ channels }: PublishBlock): void {
+  /** Makes the channels of some messages. Throws for one that there is no room for. */
+  prepare(messages: Messages, from: number, to: number): void {
     const { topology, maxChannels } = this.#parts;
-    for (const name of channels) if (!this.#isForNobody(name)) topology.channel(name, maxChannels);
+    for (let i = from; i < to; i++) {
+      const name = messages.channel(i);
+      if (!this.#isForNobody(name)) topology.channel(name, maxChannels);
+    }
   }
 
   /** Writes what has been appended. Call it before anything that reads. */
@@ -164,10 +164,10 @@ export class Append {
   }
 
   /** Its position; negative: the position it got when it was stored before; 0: nobody waits for it and it is not kept. */
-  #appendOne(block: PublishBlock, head: string, { i, offset, at, isEchoed }: Place): number {
+  #appendOne(messages: Messages, i: number, { at, isEchoed }: { at: number; isEchoed: boolean }): number {
     const { topology, maxChannels, dedupeWindowMs } = this.#parts;
-    const { numbers } = block;
-    const name = block.channels[numbers[i * PUBLISH_STRIDE] as number] as string;
+    const { block } = messages;
+    const name = messages.channel(i);
     const id = block.ids?.[i];
     if (id != null) {
       const seen = this.#sql.known.get(id) as { seq: number; at: number } | undefined;
@@ -178,18 +178,17 @@ export class Append {
       return 0;
     }
     const channel = topology.channel(name, maxChannels);
-    const lane = topology.lane(channel, numbers[i * PUBLISH_STRIDE + 1] as number);
+    const lane = topology.lane(channel, messages.priority(i));
     if (lane.lastSeq === 0) this.#parts.cursors.begin(lane);
     const seq = ++topology.seq;
-    const deliverAt = numbers[i * PUBLISH_STRIDE + 2] as number;
     const row = new RecentRow({
       seq,
       stored_at: at,
-      deliver_at: Number.isNaN(deliverAt) ? null : deliverAt,
+      deliver_at: messages.deliverAt(i),
       partition_key: block.keys?.[i] ?? null,
-      attributes: head,
+      attributes: messages.head(i),
       headers: block.headers?.[i] ?? null,
-      body: block.bodies.subarray(offset, offset + (numbers[i * PUBLISH_STRIDE + 3] as number)),
+      body: messages.body(i),
     });
     row.crc = checksum(row, lane.id);
     this.#rows.push(row);

@@ -73,9 +73,9 @@ export class Commands {
       case "dropGroup":
         return this.#drop(command.pattern, command.group);
       case "inboxClaim":
-        return ids.claim(command.scope, command.id, command, Math.floor(time.wall()));
+        return ids.claim(command.scope, command.ids, command, Math.floor(time.wall()));
       case "inboxCommit":
-        return ids.commit(command.scope, command.id, Math.floor(time.wall()));
+        return ids.commit(command.scope, command.ids, Math.floor(time.wall()));
       case "inboxAbandon":
         return ids.abandon(command.scope, command.id);
       case "commit":

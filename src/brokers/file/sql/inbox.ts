@@ -1,10 +1,14 @@
-import { HeraldError } from "../../../core/errors.ts";
 import type { InboxState } from "../../../core/store.ts";
 import type { Database, Statements } from "./database.ts";
 
+/** Rows of one statement: to run one costs as much as to store some rows. */
+const MANY = 16;
+const PUT = "INSERT INTO inbox(scope, id, until) VALUES";
+const UPSERT = "ON CONFLICT (scope, id) DO UPDATE SET until = excluded.until";
 const SQL = {
   done: "SELECT until FROM inbox WHERE scope = ? AND id = ?",
-  put: "INSERT INTO inbox(scope, id, until) VALUES (?, ?, ?) ON CONFLICT (scope, id) DO UPDATE SET until = excluded.until",
+  put: `${PUT} (?, ?, ?) ${UPSERT}`,
+  putMany: `${PUT} ${Array.from({ length: MANY }, () => "(?, ?, ?)").join(", ")} ${UPSERT}`,
   count: "SELECT count(*) AS n FROM inbox",
   prune: "DELETE FROM inbox WHERE (scope, id) IN (SELECT scope, id FROM inbox WHERE until < ? LIMIT ?)",
   pruneIds: "DELETE FROM ids WHERE id IN (SELECT id FROM ids WHERE at < ? LIMIT ?)",
@@ -27,23 +31,41 @@ export class KnownIds {
     this.#dedupeWindowMs = dedupeWindowMs;
   }
 
-  /** Throws `OVERLOADED` when `maxIds` are known and none of them may be forgotten. */
-  claim(scope: string, id: string, limits: { horizonMs: number; maxIds: number }, now: number): InboxState {
-    const name = `${scope} ${id}`;
-    if (this.#busy.has(name)) return "busy";
-    const row = this.#sql.done.get(scope, id) as { until: number } | undefined;
-    if (row !== undefined && row.until >= now) return "done";
-    this.#count ??= (this.#sql.count.get() as { n: number }).n;
-    if (this.#count + this.#busy.size >= limits.maxIds) throw full(limits.maxIds);
-    this.#busy.set(name, limits.horizonMs);
-    return "new";
+  /** What each of them is; `full`: `maxIds` are known and none of them may be forgotten. */
+  claim(
+    scope: string,
+    ids: readonly string[],
+    limits: { readonly horizonMs: number; readonly maxIds: number },
+    now: number,
+  ): (InboxState | "full")[] {
+    return ids.map((id) => {
+      const name = `${scope} ${id}`;
+      if (this.#busy.has(name)) return "busy";
+      const row = this.#sql.done.get(scope, id) as { until: number } | undefined;
+      if (row !== undefined && row.until >= now) return "done";
+      this.#count ??= (this.#sql.count.get() as { n: number }).n;
+      if (this.#count + this.#busy.size >= limits.maxIds) return "full";
+      this.#busy.set(name, limits.horizonMs);
+      return "new";
+    });
   }
 
-  commit(scope: string, id: string, now: number): void {
+  commit(scope: string, ids: readonly string[], now: number): void {
+    for (let at = 0; at < ids.length;) {
+      const some = ids.length - at < MANY ? ids.slice(at, at + 1) : ids.slice(at, at + MANY);
+      const put = some.length === 1 ? this.#sql.put : this.#sql.putMany;
+      put.run(...some.flatMap((id) => [scope, id, now + this.#end(scope, id)]));
+      at += some.length;
+    }
+    if (this.#count !== undefined) this.#count += ids.length;
+  }
+
+  /** It runs no more; how long it is to be known. */
+  #end(scope: string, id: string): number {
     const name = `${scope} ${id}`;
-    this.#sql.put.run(scope, id, now + (this.#busy.get(name) ?? 3_600_000));
+    const horizonMs = this.#busy.get(name) ?? 3_600_000;
     this.#busy.delete(name);
-    if (this.#count !== undefined) this.#count++;
+    return horizonMs;
   }
 
   abandon(scope: string, id: string): void {
@@ -63,12 +85,4 @@ export class KnownIds {
     if (this.#count !== undefined) this.#count -= Number(changes);
     this.#sql.pruneIds.run(now - this.#dedupeWindowMs, SLICE);
   }
-}
-
-function full(maxIds: number): HeraldError {
-  return new HeraldError(
-    "OVERLOADED",
-    `The inbox remembers ${maxIds} ids, and none of them may be forgotten yet: raise maxIds, or lower horizonMs.`,
-    { details: { maxIds } },
-  );
 }

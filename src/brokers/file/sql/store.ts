@@ -23,7 +23,7 @@ import { Settle } from "./settle.ts";
 import { shapeOf } from "./shape.ts";
 import { Streams } from "./streams.ts";
 import { Topology } from "./topology.ts";
-import { Turn } from "./turn.ts";
+import { mustLast, Turn } from "./turn.ts";
 import type { StoreTime } from "./time.ts";
 
 /** How long members wait after a turn that failed. */
@@ -384,12 +384,4 @@ export class Store {
     this.#claims.revalidate();
     this.#exceptions.revalidate();
   }
-}
-
-/**
- * A publish waits for the disk. A claim need not outlast a loss of power: whoever holds it does not either. A settlement
- * that a loss of power undoes is a delivery that comes again: it waits for the next publish, or for keeping house.
- */
-function mustLast({ commands, publishes }: Request): boolean {
-  return publishes.length + commands.length > 0;
 }
