@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import type { HeraldError } from "./errors.ts";
-import { checkId, randomHex } from "./ids.ts";
+import { checkId, derivedId, randomHex } from "./ids.ts";
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
@@ -66,6 +66,32 @@ describe("createId", () => {
     const tails = Array.from({ length: 2000 }, () => createId(1_700_000_000_000).slice(19));
     expect(new Set(tails).size).toBe(tails.length);
   });
+});
+
+describe("derivedId", () => {
+  const UUID_V8 = /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}$/;
+
+  test("is the same for the same seed, and another for another", () => {
+    expect(derivedId("a")).toMatch(UUID_V8);
+    expect(derivedId("a")).toBe(derivedId("a"));
+    expect(derivedId("a")).not.toBe(derivedId("b"));
+  });
+
+  test("begins as the UUID that it belongs to, so that both are sorted by the same time", () => {
+    const cause = createId(1_700_000_000_000);
+    const output = derivedId("a", cause);
+    expect(output).toMatch(UUID_V8);
+    expect(timeOf(output)).toBe(1_700_000_000_000);
+    expect(derivedId("b", cause)).not.toBe(output);
+    expect(timeOf(derivedId("a", output))).toBe(1_700_000_000_000);
+  });
+
+  test.each(["order:1", "", "018BCFE5-68FF-7000", "018bcfe5_68ff"])(
+    "is no part of %j, which is none",
+    (near) => {
+      expect(derivedId("a", near)).toBe(derivedId("a"));
+    },
+  );
 });
 
 describe("randomHex", () => {

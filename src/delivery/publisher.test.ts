@@ -3,6 +3,7 @@ import { eventsOf } from "../../test/support/consuming.ts";
 import { envelope } from "../../test/support/envelopes.ts";
 import type { BrokerPublishOptions, PublishResult } from "../core/broker.ts";
 import type { Envelope } from "../core/envelope.ts";
+import { Breaker } from "../core/breaker.ts";
 import { HeraldError } from "../core/errors.ts";
 import { MemoryBroker } from "../brokers/memory/broker.ts";
 import { Metrics } from "../observability/metrics.ts";
@@ -238,5 +239,62 @@ describe("idle", () => {
     answers[0]?.resolve([accepted]);
     await settlePromises();
     expect(idle).toBe(true);
+  });
+});
+
+describe("a commit", () => {
+  const envelopes = [envelope({ id: "a", channel: "c" }), envelope({ id: "b", channel: "d" })];
+  const failing = (code: "STORAGE_FULL" | "CONFLICT") => (): Promise<never> =>
+    Promise.reject(new HeraldError(code, "no"));
+
+  it("counts and tells of what it has published as a publish does", async () => {
+    const { metrics, publisher } = publishing();
+    const told = eventsOf<{ readonly envelopes: readonly Envelope[] }>("published");
+    await publisher.commit(envelopes, async () => {});
+    await publisher.commit([], async () => {});
+
+    expect(metrics.channel("c")).toMatchObject({ published: 1, publishFailed: 0 });
+    expect(metrics.channel("d")).toMatchObject({ published: 1, publishFailed: 0 });
+    expect(told.map((event) => event.envelopes.map(({ id }) => id))).toEqual([["a", "b"]]);
+  });
+
+  it("that fails is counted as failed publishes, but for one where somebody was faster", async () => {
+    const { metrics, publisher } = publishing();
+    await expect(publisher.commit(envelopes, failing("STORAGE_FULL"))).rejects.toMatchObject({
+      code: "STORAGE_FULL",
+    });
+    await expect(publisher.commit(envelopes, failing("CONFLICT"))).rejects.toMatchObject({
+      code: "CONFLICT",
+    });
+
+    expect(metrics.channel("c")).toMatchObject({ published: 0, publishFailed: 1 });
+  });
+
+  it("stands behind the circuit breaker of the broker, unless it publishes nothing", async () => {
+    const clock = new FakeClock();
+    const breaker = new Breaker({
+      agentId: "a",
+      kind: "broker",
+      name: "memory",
+      clock,
+      openMs: 1000,
+      probes: 1,
+      createPolicy: () => ({ success() {}, failure: () => true }),
+    });
+    const { publisher } = publishing(undefined, { breaker });
+    let commits = 0;
+    const commit = async (): Promise<void> => void commits++;
+    await expect(publisher.commit(envelopes, failing("CONFLICT"))).rejects.toThrow();
+    expect(breaker.state).toBe("closed");
+    await expect(publisher.commit(envelopes, failing("STORAGE_FULL"))).rejects.toThrow();
+    expect(breaker.state).toBe("open");
+
+    await expect(publisher.commit(envelopes, commit)).rejects.toMatchObject({ code: "CIRCUIT_OPEN" });
+    await publisher.commit([], commit);
+    expect(commits).toBe(1);
+    await clock.advanceAsync(1000);
+    await publisher.commit(envelopes, commit);
+    expect(commits).toBe(2);
+    expect(breaker.state).toBe("closed");
   });
 });

@@ -230,6 +230,96 @@ describe("a commit on file", () => {
   });
 });
 
+describe("commits of one turn on file", () => {
+  const nothing = { reads: [], values: [], appends: [] };
+
+  it("take place each or not: those that are refused take none of the others with them", async () => {
+    const broker = new FileBroker({ directory: folder(), maxChannels: 2 });
+    ending.push(() => broker.close());
+    await broker.open();
+    const { values } = broker.createStores();
+    const subscription = await broker.subscribe({ pattern: "c", group: "g", prefetch: 10 });
+    const out = await broker.subscribe({ pattern: "d", group: "g", prefetch: 10 });
+    const names = ["plain", "written", "changed", "full", "released", "last"];
+    await broker.publish(names.map((id) => envelope({ id, channel: "c" })));
+    const deliveries = await take(subscription, names.length);
+    const write = (key: string) => ({ ...nothing, values: [{ space: "s", key, value: key, token: key }] });
+    const stale = { space: "s", key: "written", token: null };
+    const bodies: Readonly<Record<string, number>> = { plain: 0, written: 3, changed: 70, full: 9, last: 1 };
+    const writes: Readonly<Record<string, object>> = {
+      written: write("written"),
+      changed: { ...write("changed"), reads: [stale] },
+      full: write("full"),
+    };
+    const commits = deliveries.map((delivery) => {
+      const { id } = delivery.envelope;
+      const channels = id === "full" ? ["d", "e"] : ["d"];
+      const body = new Uint8Array(bodies[id] ?? 0).fill(id.charCodeAt(0));
+      return {
+        delivery,
+        inbox: { scope: "g", id },
+        envelopes: channels.map((channel) => envelope({ id: `${id} ${channel}`, channel, body })),
+        writes: { ...nothing, ...writes[id] },
+      };
+    });
+    const [, , , , released] = deliveries;
+    await subscription.settle([
+      { kind: "release", delivery: released as typeof released & object, delayMs: 0 },
+    ]);
+    const results = await Promise.allSettled(commits.map((commit) => subscription.commit?.(commit)));
+
+    expect(results.map((result) => (result.status === "rejected" ? result.reason.code : "made"))).toEqual([
+      "made",
+      "made",
+      "CONFLICT",
+      "OVERLOADED",
+      "CONFLICT",
+      "made",
+    ]);
+    const published = await take(out, 3);
+    expect(published.map(({ envelope: { id, body } }) => [id, Buffer.from(body).toString()])).toEqual([
+      ["plain d", ""],
+      ["written d", "www"],
+      ["last d", "l"],
+    ]);
+    expect(await out.receive(1, 20)).toEqual([]);
+    expect(await values.keys("s")).toEqual(["written"]);
+    const inbox = broker.createInbox({});
+    const states = names.map((id) => inbox.claim("g", id));
+    expect(await Promise.all(states)).toEqual(["done", "done", "new", "new", "new", "done"]);
+  });
+});
+
+describe("an exactly-once handler on file", () => {
+  it("that has begun no transaction is committed all the same: outputs, record and acknowledgement at once", async () => {
+    const broker = new FileBroker({ directory: folder() });
+    const commits: number[] = [];
+    const subscribe = broker.subscribe.bind(broker);
+    broker.subscribe = async (spec) => {
+      const subscription = await subscribe(spec);
+      const { commit } = subscription;
+      subscription.commit = async (one) => {
+        commits.push(one.envelopes.length);
+        await commit?.call(subscription, one);
+      };
+      return subscription;
+    };
+    const bank = await agent({ broker, defaultDeliveryGuarantee: "exactly-once" });
+    const seen: unknown[] = [];
+    await bank.subscribe("out", ({ payload }) => void seen.push(payload), { guarantee: "at-least-once" });
+    await bank.subscribe("in", async ({ payload }) => {
+      await bank.publish("out", payload);
+      await bank.publish("out", payload);
+    });
+    await bank.publish("in", 1);
+    await expect.poll(() => seen, { interval: 5 }).toEqual([1, 1]);
+
+    expect(commits).toEqual([2]);
+    expect(bank.getMetrics().published).toBe(3);
+    await idle(bank, "in");
+  });
+});
+
 describe("a commit on Redis", () => {
   const written = { space: "s", key: "k", value: "1", token: "t" };
   const writes = { reads: [], values: [written], appends: [] };
