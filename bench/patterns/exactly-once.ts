@@ -9,7 +9,7 @@ import { inFolder } from "../file/store.ts";
 import type { Case } from "../memory/cases.ts";
 import { PAYLOAD, startService } from "../memory/service.ts";
 
-const COUNT = 20_000;
+const COUNT = 50_000;
 const BATCH = 1000;
 const IN_WORK = 100;
 
@@ -41,7 +41,7 @@ async function handled(broker: Broker, { guarantee, tx }: Way): Promise<number> 
       if (tx) void context.tx;
       await service.publish("bench.out", payload);
     },
-    { guarantee, maxConcurrency: IN_WORK, prefetch: 2 * IN_WORK },
+    { guarantee, maxConcurrency: IN_WORK, prefetch: 4 * IN_WORK },
   );
   while (service.getMetrics().handled < COUNT) await new Promise((resolve) => setTimeout(resolve, 5));
   return (COUNT / (performance.now() - startedAt)) * 1000;
