@@ -4,7 +4,7 @@ import { brokerAlone, latency, wholePath } from "../engine.ts";
 import type { Case } from "../memory/cases.ts";
 import { byHand } from "./raw.ts";
 
-const COUNT = 20_000;
+const COUNT = 60_000;
 const RAW = "by hand: confirmed publish, consume, ack";
 
 async function alone(count: number): Promise<number> {

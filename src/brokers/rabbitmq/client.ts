@@ -1,3 +1,4 @@
+import type { Writable } from "node:stream";
 import type { ChannelModel, Options } from "amqplib";
 import { HeraldError } from "../../core/errors.ts";
 import type { RabbitSettings } from "./options.ts";
@@ -42,12 +43,33 @@ export function connector(amqp: Package, settings: RabbitSettings): Connect {
     timeout: settings.connectTimeoutMs,
     clientProperties: { connection_name: `herald ${settings.namespace}` },
   };
-  return () => amqp.connect(options, socket);
+  return async () => {
+    const model = await amqp.connect(options, socket);
+    gatherWrites(socketOf(model));
+    return model;
+  };
+}
+
+/** What the client writes in one turn of the event loop goes to the system in one call, not in one for each message. */
+function gatherWrites(socket: Writable): void {
+  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
+  const uncork = (): void => socket.uncork();
+  socket.write = (...args: unknown[]) => {
+    if (socket.writableCorked === 0) {
+      socket.cork();
+      process.nextTick(uncork);
+    }
+    return write(...args);
+  };
 }
 
 /** Ends a connection at once. */
 export function destroy(model: ChannelModel): void {
   // Closing politely waits for an answer, which a half-open connection never gives.
-  const { stream } = model.connection as unknown as { readonly stream: { destroy(): void } };
-  stream.destroy();
+  socketOf(model).destroy();
+}
+
+function socketOf(model: ChannelModel): Writable {
+  const { stream } = model.connection as unknown as { readonly stream: Writable };
+  return stream;
 }

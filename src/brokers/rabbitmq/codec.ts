@@ -24,6 +24,31 @@ const RESERVED =
 const MAX_FAILURES_BYTES = 32 * 1024;
 const MAX_NAME_BYTES = 255;
 
+/** Names as they stand in messages, and the other way: a text made anew for every message would be written anew for each. */
+const written = new Map<string, string>();
+const read = new Map<string, string>();
+/** Other tools may write any. */
+const MAX_KNOWN_NAMES = 1000;
+
+function prefixed(name: string): string {
+  return remembered(written, name, (one) => PREFIX + one);
+}
+
+/** The attribute that a header is; undefined: none. */
+function attributeOf(name: string): string | undefined {
+  if (!name.startsWith(PREFIX) && !name.startsWith(OTHER_PREFIX)) return undefined;
+  return remembered(read, name, (one) => one.slice(PREFIX.length).toLowerCase());
+}
+
+function remembered(names: Map<string, string>, name: string, make: (name: string) => string): string {
+  let made = names.get(name);
+  if (made === undefined) {
+    if (names.size >= MAX_KNOWN_NAMES) names.clear();
+    names.set(name, (made = make(name)));
+  }
+  return made;
+}
+
 /** What is known of a message that comes again, in the message itself. */
 export interface Note {
   readonly attempts: number;
@@ -38,7 +63,7 @@ export function propertiesOf(envelope: Envelope, note?: Note): Options.Publish {
   // The text has whole milliseconds, and nothing is to come before its time.
   const deliverAt = envelope.deliverAt === undefined ? undefined : Math.ceil(envelope.deliverAt);
   const attributes = attributesOf({ ...envelope, deliverAt });
-  for (const name in attributes) if (name !== "datacontenttype") headers[PREFIX + name] = attributes[name];
+  for (const name in attributes) if (name !== "datacontenttype") headers[prefixed(name)] = attributes[name];
   let odd: Record<string, string> | undefined;
   for (const name in envelope.headers) {
     const value = envelope.headers[name] as string;
@@ -78,8 +103,8 @@ export function decode({ fields, properties, content }: Message, now: number): D
   const headers: Record<string, string> = {};
   const given = (properties.headers ?? {}) as Record<string, unknown>;
   for (const [name, value] of Object.entries(given)) {
-    if (name.startsWith(PREFIX) || name.startsWith(OTHER_PREFIX))
-      attributes[name.slice(PREFIX.length).toLowerCase()] = textOf(value);
+    const attribute = attributeOf(name);
+    if (attribute !== undefined) attributes[attribute] = textOf(value);
     else if (name === ODD) Object.assign(headers, oddHeaders(value));
     else if (!RESERVED.test(name)) headers[name] = textOf(value);
   }

@@ -10,6 +10,8 @@ export interface ConsumerHost {
    * the channel is lost.
    */
   narrow(consumer: Consumer): Promise<void>;
+  /** The server is to forget a message; all of one turn together. */
+  ack(consumer: Consumer, message: ConsumeMessage): void;
   /** Ends a consumer of a quorum queue, before anything that is written after this. */
   end(consumer: Consumer): void;
 }
@@ -59,12 +61,12 @@ export class Consumer {
     this.#unsettled++;
   }
 
-  /** The server is to forget a message. Throws where the channel is lost. */
+  /** The server is to forget a message. */
   ack(message: ConsumeMessage): void {
     if (this.#kept !== undefined) this.#kept.push(message);
     else {
       this.#unsettled--;
-      this.channel.ack(message);
+      this.#host.ack(this, message);
     }
   }
 

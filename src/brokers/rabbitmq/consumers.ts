@@ -1,6 +1,7 @@
 import type { Channel, ConfirmChannel, ConsumeMessage } from "amqplib";
 import type { Timers } from "../shared/timers.ts";
 import { SharedLook } from "../../core/shared-look.ts";
+import { Acks } from "./acks.ts";
 import { notConnected } from "./errors.ts";
 import { KNOWN_EXCHANGE } from "./link.ts";
 import type { Consumer } from "./consumer.ts";
@@ -41,6 +42,7 @@ export class Consumers {
   #begun = 0;
   #isFirst = true;
   readonly #timers: Timers;
+  readonly #acks = new WeakMap<Channel, Acks>();
   readonly #looks = new WeakMap<Channel, SharedLook>();
 
   /** `restore` makes the queues again: it is called for every channel but the first, before it is used. */
@@ -85,14 +87,19 @@ export class Consumers {
   ): Promise<void> {
     const { channel } = this;
     if (channel === undefined) throw notConnected();
+    const acks = this.#acksOf(channel);
+    const tracked = (message: ConsumeMessage | null): void => {
+      if (message !== null) acks.brought(message.fields.deliveryTag);
+      listener(message);
+    };
     // A queue may bring messages before it says that it does: the client throws away what nobody has registered for.
-    (channel as unknown as Dispatch).registerConsumer(tag, listener);
+    (channel as unknown as Dispatch).registerConsumer(tag, tracked);
     const calls: Promise<unknown>[] = [];
     this.#begun++;
     // Requests of one channel are carried out in the order that they are made.
     if (prefetch !== this.#prefetch) calls.push(channel.prefetch(prefetch));
     this.#prefetch = prefetch;
-    calls.push(channel.consume(queue, listener, { consumerTag: tag }));
+    calls.push(channel.consume(queue, tracked, { consumerTag: tag }));
     await Promise.all(calls);
   }
 
@@ -117,6 +124,17 @@ export class Consumers {
     await this.carriedOut(channel);
   }
 
+  /** The server is to forget a message. */
+  ack({ channel }: Consumer, { fields: { deliveryTag } }: ConsumeMessage): void {
+    this.#acksOf(channel).ack(deliveryTag);
+  }
+
+  #acksOf(channel: Channel): Acks {
+    let acks = this.#acks.get(channel);
+    if (acks === undefined) this.#acks.set(channel, (acks = new Acks(channel)));
+    return acks;
+  }
+
   /** Ends a consumer of a quorum queue; nobody waits for an answer. */
   end({ tag, channel }: Consumer): void {
     this.#cancel(channel, tag);
@@ -124,11 +142,13 @@ export class Consumers {
   }
 
   #cancel(channel: ConfirmChannel, consumerTag: string): void {
+    this.#acksOf(channel).flush();
     immediately(channel, BASIC_CANCEL, { consumerTag, nowait: true });
   }
 
   /** Resolves when the server has carried out what it was told over the channel before; rejects when the channel is lost. */
   carriedOut(channel: Channel): Promise<void> {
+    this.#acksOf(channel).flush();
     let look = this.#looks.get(channel);
     if (look === undefined) {
       look = new SharedLook(async () => void (await channel.checkExchange(KNOWN_EXCHANGE)));

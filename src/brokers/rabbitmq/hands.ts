@@ -1,6 +1,8 @@
 import type { Clock } from "../../core/clock.ts";
 
 interface Held {
+  readonly queue: string;
+  readonly id: string;
   attempt: number;
   /** Epoch milliseconds: given back, and not to be handed out before. */
   dueAt: number;
@@ -19,6 +21,8 @@ export type Hand = Readonly<Record<string, readonly (readonly [id: string, attem
 
 /** How long a settlement may be on its way. */
 const SETTLING_MS = 5000;
+/** Places of the list that may lie empty in front. */
+const COMPACT_AT = 1024;
 /** How long after a loss a message may come again. */
 const KNOWN_MS = 60_000;
 
@@ -29,7 +33,9 @@ const KNOWN_MS = 60_000;
 export class Hands {
   readonly #clock: Clock;
   readonly #mine = new Map<string, Map<string, Held>>();
-  readonly #settled: { readonly queue: string; readonly id: string; readonly held: Held }[] = [];
+  /** In the order of their settling; those before `#first` are no more. */
+  #settled: Held[] = [];
+  #first = 0;
   #known = new Map<string, { attempt: number; readonly until: number }>();
 
   constructor(clock: Clock) {
@@ -39,7 +45,7 @@ export class Hands {
   handedOut(queue: string, id: string, attempt: number): void {
     let held = this.#mine.get(queue);
     if (held === undefined) this.#mine.set(queue, (held = new Map()));
-    held.set(id, { attempt, dueAt: 0, settledAt: undefined });
+    held.set(id, { queue, id, attempt, dueAt: 0, settledAt: undefined });
   }
 
   /** `attempts`: how many there were, now that it is settled; `dueAt`: epoch milliseconds, not to come before. */
@@ -49,8 +55,8 @@ export class Hands {
     held.attempt = attempts;
     held.dueAt = dueAt;
     held.settledAt = this.#clock.monotonic();
-    this.#settled.push({ queue, id, held });
-    const known = this.#known.get(keyOf(queue, id));
+    this.#settled.push(held);
+    const known = this.#known.size === 0 ? undefined : this.#known.get(keyOf(queue, id));
     if (known !== undefined) known.attempt = attempts;
     this.#prune(held.settledAt - SETTLING_MS);
   }
@@ -97,15 +103,17 @@ export class Hands {
   }
 
   #prune(before: number): void {
-    let at = 0;
-    for (const { queue, id, held } of this.#settled) {
+    const settled = this.#settled;
+    for (; this.#first < settled.length; this.#first++) {
+      const held = settled[this.#first] as Held;
       if ((held.settledAt ?? 0) > before) break;
-      at++;
-      const mine = this.#mine.get(queue);
-      if (mine?.get(id) === held) mine.delete(id);
-      if (mine?.size === 0) this.#mine.delete(queue);
+      const mine = this.#mine.get(held.queue);
+      if (mine?.get(held.id) === held) mine.delete(held.id);
+      if (mine?.size === 0) this.#mine.delete(held.queue);
     }
-    if (at > 0) this.#settled.splice(0, at);
+    if (this.#first < COMPACT_AT || this.#first < settled.length / 2) return;
+    this.#settled = settled.slice(this.#first);
+    this.#first = 0;
   }
 }
 

@@ -86,6 +86,7 @@ export class Runtime {
       },
       consume: (queue, options, listener) => consumers.consume(queue, options, listener),
       narrow: (consumer) => consumers.narrow(consumer),
+      ack: (consumer, message) => consumers.ack(consumer, message),
       end: (consumer) => consumers.end(consumer),
       give,
       hands,
