@@ -15,7 +15,7 @@ function noting() {
   };
   const end = async (...tags: number[]): Promise<string[]> => {
     for (const tag of tags) acks.ack(tag);
-    await undefined;
+    await Promise.resolve();
     return told.splice(0);
   };
   return { acks, told, brought, end };
@@ -73,7 +73,7 @@ describe("acknowledgements of one turn", () => {
     const acks = new Acks(lost as unknown as Channel);
     acks.brought(1);
     acks.ack(1);
-    await undefined;
+    await Promise.resolve();
 
     expect(() => acks.flush()).not.toThrow();
   });

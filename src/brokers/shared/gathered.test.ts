@@ -23,7 +23,7 @@ describe("what is asked in one turn", () => {
   it("is one call with what those ask who run once a promise has resolved", async () => {
     const { calls, gathered } = noting();
     const late = async (item: string): Promise<string> => {
-      for (let i = 0; i < item.length * 5; i++) await undefined;
+      for (let i = 0; i < item.length * 5; i++) await Promise.resolve();
       return gathered.ask("x", item);
     };
 
