@@ -178,7 +178,7 @@ const wholePattern = fc
   .map(([start, middle, end]) => `${start}${middle}${end}`);
 const texts = ["a", "b", "ab", "ba", "aab", "abb"];
 
-/** How many times more steps a text takes that is twice as long; the most of some lengths, because many patterns count. */
+/** How many times more steps a text takes that is twice as long; the most of six lengths, because many patterns count to two or three. */
 function growth(
   source: string,
   { part, tail, turns }: { part: string; tail: string; turns: number },
@@ -186,7 +186,7 @@ function growth(
   const root = parseRegex(source);
   const most = (from: number) =>
     Math.max(
-      ...Array.from({ length: 12 }, (_, more) =>
+      ...Array.from({ length: 6 }, (_, more) =>
         countSteps(root, part.repeat(from + more) + tail, 30_000_000),
       ),
     );
