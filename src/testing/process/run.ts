@@ -191,8 +191,10 @@ export class ProcessRun {
     while (!this.isDrained) {
       const { acked, ended } = this.progress;
       const now = performance.now();
-      if (acked + ended !== last) movedAt = now;
-      last = acked + ended;
+      // Whoever dies of a message has tried it: that goes on until its attempts are over.
+      const moved = acked + ended + this.#kills;
+      if (moved !== last) movedAt = now;
+      last = moved;
       if (now - movedAt > stalledMs) return this.#gaveUp(stalledMs);
       if (now - movedAt > QUIET_MS && now - lookedAt > QUIET_MS) {
         lookedAt = now;
