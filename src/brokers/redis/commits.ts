@@ -1,5 +1,6 @@
 import type { Commit } from "../../core/broker.ts";
 import { HeraldError, showValue } from "../../core/errors.ts";
+import { Gathered } from "../shared/gathered.ts";
 import { inboxLimits } from "../../core/inbox-limits.ts";
 import type { StoreWrites } from "../../core/store.ts";
 import { RedisDelivery, type Holder } from "./delivery.ts";
@@ -33,12 +34,22 @@ const RETRY_MS = 50;
 /** How often a lane is made again that somebody deletes. */
 const MAX_MADE = 3;
 
-/** Acknowledgements with all that belongs to them, in one script. Keys lie in any slot: not for a cluster. */
+/** Commits of one script: few enough, and small enough together, that a server serves others in between. */
+const MAX_PLANS = 32;
+const MAX_TEXT = 256 * 1024;
+
+/** Acknowledgements with all that belongs to them, those of one turn in one script. Keys lie in any slot: not for a cluster. */
 export class Commits {
   readonly #parts: CommitParts;
+  readonly #plans: Gathered<string, Answer>;
 
   constructor(parts: CommitParts) {
     this.#parts = parts;
+    const { session } = parts;
+    this.#plans = new Gathered(async (base, plans) => {
+      const runs = partsOf(plans).map((part) => session.run(COMMIT, base, part) as Promise<Answer[]>);
+      return (await Promise.all(runs)).flat();
+    }, MAX_PLANS);
   }
 
   /** Rejects with `CONFLICT`, and with what a publish rejects with. */
@@ -87,9 +98,10 @@ export class Commits {
   /** Tried until the lease is over: a script that was carried out before its answer was lost finds the id recorded. */
   async #run(plan: CommitPlan, delivery: RedisDelivery): Promise<Answer> {
     const { session } = this.#parts;
+    const text = JSON.stringify(plan);
     for (;;) {
       try {
-        return (await session.run(COMMIT, plan.delivery.base, [JSON.stringify(plan)])) as Answer;
+        return await this.#plans.ask(plan.delivery.base, text);
       } catch (error) {
         const isOver = session.clock.monotonic() >= delivery.leaseUntil;
         if (isOver || (wasAnswered(error) && replyCode(error) !== "LOADING")) throw error;
@@ -145,6 +157,21 @@ export class Commits {
       })),
     };
   }
+}
+
+/** Neighbours, as many as are small enough together. */
+function partsOf(plans: readonly string[]): string[][] {
+  const parts: string[][] = [[]];
+  let size = 0;
+  for (const plan of plans) {
+    if (size > 0 && size + plan.length > MAX_TEXT) {
+      parts.push([]);
+      size = 0;
+    }
+    parts.at(-1)?.push(plan);
+    size += plan.length;
+  }
+  return parts;
 }
 
 function takenAway(id: string): HeraldError {

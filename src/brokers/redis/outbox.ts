@@ -99,6 +99,7 @@ export class Outbox {
   /** The lane stands with every group that it must have. */
   #stands = false;
   #isMaking = false;
+  #isTelling = false;
 
   constructor(base: string, lane: Lane, host: OutboxHost) {
     this.lane = lane;
@@ -138,10 +139,20 @@ export class Outbox {
       publish: { base: this.#base, stream: this.#stream, args },
       told: (count) => {
         this.#host.stored(count);
-        this.#host.appended(this.lane);
+        this.#appendedSoon();
         if (soonestMs !== Infinity) this.#host.delayed(soonestMs);
       },
     };
+  }
+
+  /** Others are told once of all that was written for somebody else in this turn of the event loop. */
+  #appendedSoon(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    process.nextTick(() => {
+      this.#isTelling = false;
+      this.#host.appended(this.lane);
+    });
   }
 
   /** The keys of the channel may be gone: the lane is made again before anything is written. */

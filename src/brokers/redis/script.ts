@@ -99,6 +99,25 @@ end
 `;
 
 /** A script over the keys of one channel. */
-export function channelScript(body: string): Script {
-  return new Script(SHARED + body);
+export class ChannelScript extends Script {
+  readonly #body: string;
+
+  constructor(body: string) {
+    super(SHARED + body);
+    this.#body = body;
+  }
+
+  /** As a function of a script of many channels, for the one that `useChannel` was told last. */
+  asFunction(name: string): string {
+    return `local function ${name}(ARGV) ${this.#body} end\n`;
+  }
+}
+
+/** What stands in front of channel scripts that are functions of another. */
+export const CHANNELS = `${SHARED}
+local function useChannel(key) base = key end
+`;
+
+export function channelScript(body: string): ChannelScript {
+  return new ChannelScript(body);
 }

@@ -2,12 +2,12 @@ import { describe, expect, it } from "vitest";
 import { Gathered } from "./gathered.ts";
 
 /** A gathering whose calls are noted, and answered with the item in capitals. */
-function noting() {
+function noting(most?: number) {
   const calls: string[] = [];
   const gathered = new Gathered(async (name: string, items: readonly string[]) => {
     calls.push(`${name} ${items.join(",")}`);
     return items.map((item) => item.toUpperCase());
-  });
+  }, most);
   return { calls, gathered };
 }
 
@@ -31,14 +31,20 @@ describe("what is asked in one turn", () => {
     expect(calls).toEqual(["x a,b,cc"]);
   });
 
-  it("is several calls when it is much", async () => {
-    const { calls, gathered } = noting();
+  it.each([
+    [undefined, 3],
+    [250, 3],
+    [599, 2],
+    [600, 1],
+  ])("is several calls when it is more than %s", async (most, count) => {
+    const { calls, gathered } = noting(most);
     const items = Array.from({ length: 600 }, (_, n) => `i${n}`);
 
     expect(await Promise.all(items.map((item) => gathered.ask("x", item)))).toEqual(
       items.map((item) => item.toUpperCase()),
     );
-    expect(calls).toHaveLength(3);
+    expect(calls).toHaveLength(count);
+    expect(calls.map((call) => call.slice(2)).join(",")).toBe(items.join(","));
   });
 
   it("fails for all of it when the call does, and for nothing that is asked later", async () => {

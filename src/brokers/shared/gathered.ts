@@ -10,12 +10,14 @@ const MOST = 256;
 /** What is asked about one name in one turn of the event loop, asked in one call. */
 export class Gathered<Item, Answer> {
   readonly #send: (name: string, items: readonly Item[]) => Promise<readonly Answer[]>;
+  readonly #most: number;
   #waiting = new Map<string, Waiting<Item, Answer>[]>();
   readonly #flush = (): void => this.#sendAll();
 
-  /** `send` answers every item in its place; when it rejects, all of them do. */
-  constructor(send: (name: string, items: readonly Item[]) => Promise<readonly Answer[]>) {
+  /** `send` answers every item in its place; when it rejects, all of them do. `most`: items of one call. */
+  constructor(send: (name: string, items: readonly Item[]) => Promise<readonly Answer[]>, most = MOST) {
     this.#send = send;
+    this.#most = most;
   }
 
   ask(name: string, item: Item): Promise<Answer> {
@@ -32,8 +34,8 @@ export class Gathered<Item, Answer> {
     const all = this.#waiting;
     this.#waiting = new Map();
     for (const [name, waiting] of all)
-      for (let at = 0; at < waiting.length; at += MOST)
-        void this.#sendSome(name, waiting.slice(at, at + MOST));
+      for (let at = 0; at < waiting.length; at += this.#most)
+        void this.#sendSome(name, waiting.slice(at, at + this.#most));
   }
 
   async #sendSome(name: string, waiting: readonly Waiting<Item, Answer>[]): Promise<void> {
