@@ -4,7 +4,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Whole brokers and whole runs of chaos take minutes each: what is begun last must not be one of them. */
 const LONG =
-  /test\/(?:chaos.*|patterns\/killed|brokers\/(?:kafka|rabbitmq|failover|redis|file|nats|bullmq))\.test\.ts$/;
+  /test\/(?:chaos.*|patterns\/killed|brokers\/(?:kafka|rabbitmq|failover|failover-pairs|redis|file|nats|bullmq))\.test\.ts$/;
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -15,8 +15,8 @@ whenRedis("chaos", () => {
     await survives("bullmq", { cycles: 8, serverKills: 2, flaps: 0, messages: 600 });
   }, 400_000);
 
-  it("failover from Redis to files loses nothing and doubles no effect through 20 flaps, 5 kills of clients and 1 of the server", async () => {
-    await survives("failover", { cycles: 5, serverKills: 1, flaps: 20, messages: 3000 });
+  it("failover from Redis to files loses nothing and doubles no effect through 10 flaps, 5 kills of clients and 1 of the server", async () => {
+    await survives("failover", { cycles: 5, serverKills: 1, flaps: 10, messages: 2000 });
   }, 600_000);
 });
 

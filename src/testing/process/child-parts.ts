@@ -10,6 +10,8 @@ export interface ChildParts {
   readonly crashes: CrashPoints;
   /** Started. */
   readonly service: ServicePort;
+  /** Those of all agents of the role; of most there is one. */
+  readonly services: readonly ServicePort[];
 }
 
 /** A role that has begun. */

@@ -38,16 +38,22 @@ async function begin(spec: ChildSpec): Promise<Playing> {
   const crashes = new CrashPoints(spec.crash);
   const { createBroker, createService } = (await import(spec.module)) as ChildModule;
   const { role } = spec;
-  const inner = await createBroker(spec.place, spec.address === undefined ? {} : { address: spec.address });
   const watch = { lines, crashes, ...(role.kind === "consumer" ? { group: role.group } : {}) };
-  const service = createService({
-    agentId: role.kind === "publisher" ? role.writer : role.agentId,
-    broker: new ChildBroker(inner, watch),
-    ...(role.kind === "consumer" ? { handlerTimeoutMs: role.handlerTimeoutMs } : {}),
-  });
-  process.on("SIGTERM", () => void stop(service));
-  await service.start();
-  const playing = await play(role, { name: spec.name, lines, crashes, service });
+  const started = async (agentId: string): Promise<ServicePort> => {
+    const inner = await createBroker(spec.place, spec.address === undefined ? {} : { address: spec.address });
+    const service = createService({
+      agentId,
+      broker: new ChildBroker(inner, watch),
+      ...(role.kind === "consumer" ? { handlerTimeoutMs: role.handlerTimeoutMs } : {}),
+    });
+    await service.start();
+    return service;
+  };
+  const starting = Promise.all(agentsOf(role).map(started));
+  process.on("SIGTERM", () => void starting.then(stop));
+  const services = await starting;
+  const [service] = services as [ServicePort];
+  const playing = await play(role, { name: spec.name, lines, crashes, service, services });
   lines.add({ type: "ready" });
   return playing;
 }
@@ -60,8 +66,13 @@ async function play(role: Role, parts: ChildParts): Promise<Playing> {
   return {};
 }
 
-async function stop(service: ServicePort): Promise<void> {
-  await service.stop({ gracePeriodMs: GRACE_MS });
+function agentsOf(role: Role): readonly string[] {
+  if (role.kind === "requester") return role.agentIds;
+  return [role.kind === "publisher" ? role.writer : role.agentId];
+}
+
+async function stop(services: readonly ServicePort[]): Promise<void> {
+  await Promise.all(services.map((service) => service.stop({ gracePeriodMs: GRACE_MS })));
   process.exit(0);
 }
 

@@ -1,19 +1,22 @@
+import type { ServicePort } from "../service-port.ts";
 import type { ChildParts } from "./child-parts.ts";
 import type { RequesterRole, ResponderRole } from "./spec.ts";
 
-/** Asks for ever, so many at once. */
-export function playRequester({ channel, inFlight }: RequesterRole, { service, lines }: ChildParts): void {
-  const ask = async () => {
+/** Every agent asks for ever, so many at once; it is told when each has had an answer, and then of every one. */
+export function playRequester({ channel, inFlight }: RequesterRole, { services, lines }: ChildParts): void {
+  const unanswered = new Set(services);
+  const ask = async (service: ServicePort) => {
     for (;;) {
       try {
         await service.request(channel, { ask: true });
-        lines.add({ type: "answered" });
+        unanswered.delete(service);
+        if (unanswered.size === 0) lines.add({ type: "answered" });
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
     }
   };
-  for (let at = 0; at < inFlight; at++) void ask();
+  for (const service of services) for (let at = 0; at < inFlight; at++) void ask(service);
 }
 
 /** Answers. */

@@ -82,10 +82,10 @@ export interface ConsumerRole {
   readonly behaviour: Behaviour;
 }
 
-/** Asks, and dies whenever it is told to. */
+/** Agents that ask, each with a broker and a reply channel of its own; they die together, whenever they are told to. */
 export interface RequesterRole {
   readonly kind: "requester";
-  readonly agentId: string;
+  readonly agentIds: readonly string[];
   readonly channel: string;
   readonly inFlight: number;
 }

@@ -10,6 +10,7 @@ import { inProcesses, underLoad } from "./processes.ts";
 
 const RECOVERS_WITHIN_MS = 3000;
 const NOTICED_WITHIN_MS = 5000;
+/** Requesters of one process. */
 const TOGETHER = 10;
 
 function operatorOf({ harness }: CaseContext): OperatorControl {
@@ -133,17 +134,16 @@ async function requestersDie(context: CaseContext): Promise<void> {
   });
   try {
     await crew.start({ kind: "responder", agentId: context.agent("responder"), channel });
-    const liveAndDie = async (): Promise<void> => {
-      const agentId = context.agent("requester");
-      const member = await crew.start({ kind: "requester", agentId, channel, inFlight: 5 });
+    for (let death = 0; death < deaths; death += TOGETHER) {
+      const together = Math.min(TOGETHER, deaths - death);
+      const agentIds = Array.from({ length: together }, (_, n) => context.agent(`requester${n}`));
+      const member = await crew.start({ kind: "requester", agentIds, channel, inFlight: 5 });
       await member.next(({ type }) => type === "answered");
       await member.kill();
-    };
-    for (let death = 0; death < deaths; death += TOGETHER)
-      await Promise.all(Array.from({ length: Math.min(TOGETHER, deaths - death) }, liveAndDie));
+    }
     const last = await crew.start({
       kind: "requester",
-      agentId: context.agent("last"),
+      agentIds: [context.agent("last")],
       channel,
       inFlight: 1,
     });
