@@ -86,7 +86,7 @@ export class Consumer {
     this.#leases = new LeaseKeeper(clock, (settlements) => this.#outgoing.send(settlements));
   }
 
-  /** Handlers that run now. */
+  /** Messages in work: their handlers run, or the effects of these are made. */
   get active(): number {
     return this.#active;
   }
