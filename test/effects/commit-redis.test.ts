@@ -154,4 +154,29 @@ describe("a commit on Redis", () => {
       .poll(async () => (await broker.inspect({ channels: ["c"] })).channels[0]?.groups)
       .toMatchObject([{ group: "g", unsettled: 2 }]);
   });
+
+  it("that Redis refuses takes none of those along that went with it", async () => {
+    const { namespace, broker, subscription, out } = await world();
+    const ids = ["a", "b", "c"];
+    await broker.publish(ids.map((id) => envelope({ id, channel: "c" })));
+    const deliveries = await take(subscription, ids.length);
+    await broker.createStores().events.append("broken", 0, [{ body: "{}", hash: "h" }]);
+    const keys = (await server.command("KEYS", `herald:${namespace}:*broken*`)) as string[];
+    expect(keys).toHaveLength(1);
+    await server.command("SET", keys[0] as string, "no stream");
+    const append = { stream: "broken", version: 1, events: [{ body: "{}", hash: "h" }] };
+    const results = await Promise.allSettled(
+      deliveries.map(async (delivery) => {
+        const { id } = delivery.envelope;
+        const writes = id === "b" ? { ...NO_WRITES, appends: [append] } : NO_WRITES;
+        const envelopes = [envelope({ id: `out ${id}`, channel: "d" })];
+        await subscription.commit?.({ delivery, inbox: { scope: "g", id }, envelopes, writes });
+      }),
+    );
+
+    expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    const published = await take(out, 2);
+    expect(published.map(({ envelope: { id } }) => id).toSorted()).toEqual(["out a", "out c"]);
+    expect(await out.receive(1, 20)).toEqual([]);
+  });
 });

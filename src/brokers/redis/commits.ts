@@ -41,15 +41,27 @@ const MAX_TEXT = 256 * 1024;
 /** Acknowledgements with all that belongs to them, those of one turn in one script. Keys lie in any slot: not for a cluster. */
 export class Commits {
   readonly #parts: CommitParts;
-  readonly #plans: Gathered<string, Answer>;
+  readonly #plans: Gathered<string, PromiseSettledResult<Answer>>;
 
   constructor(parts: CommitParts) {
     this.#parts = parts;
-    const { session } = parts;
     this.#plans = new Gathered(async (base, plans) => {
-      const runs = partsOf(plans).map((part) => session.run(COMMIT, base, part) as Promise<Answer[]>);
-      return (await Promise.all(runs)).flat();
+      const sent = partsOf(plans).map((part) => this.#send(base, part));
+      return (await Promise.all(sent)).flat();
     }, MAX_PLANS);
+  }
+
+  /** What became of each. One that Redis refuses takes no other along: they are sent apart, and what was carried out is found made. */
+  async #send(base: string, plans: readonly string[]): Promise<PromiseSettledResult<Answer>[]> {
+    try {
+      const answers = (await this.#parts.session.run(COMMIT, base, plans)) as Answer[];
+      return answers.map((value) => ({ status: "fulfilled", value }));
+    } catch (reason) {
+      if (plans.length === 1 || !wasAnswered(reason))
+        return plans.map(() => ({ status: "rejected", reason }));
+      const apart = await Promise.all(plans.map((plan) => this.#send(base, [plan])));
+      return apart.flat();
+    }
   }
 
   /** Rejects with `CONFLICT`, and with what a publish rejects with. */
@@ -101,7 +113,9 @@ export class Commits {
     const text = JSON.stringify(plan);
     for (;;) {
       try {
-        return await this.#plans.ask(plan.delivery.base, text);
+        const result = await this.#plans.ask(plan.delivery.base, text);
+        if (result.status === "rejected") throw result.reason;
+        return result.value;
       } catch (error) {
         const isOver = session.clock.monotonic() >= delivery.leaseUntil;
         if (isOver || (wasAnswered(error) && replyCode(error) !== "LOADING")) throw error;

@@ -118,6 +118,7 @@ export const CHANNELS = `${SHARED}
 local function useChannel(key) base = key end
 `;
 
+/** Makes a {@link ChannelScript}. */
 export function channelScript(body: string): ChannelScript {
   return new ChannelScript(body);
 }
