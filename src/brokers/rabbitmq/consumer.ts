@@ -105,12 +105,6 @@ export class Consumer {
   #tell(): void {
     const kept = this.#kept ?? [];
     this.#kept = undefined;
-    for (const message of kept) {
-      try {
-        this.ack(message);
-      } catch {
-        // It comes again, and whoever settled it is told.
-      }
-    }
+    for (const message of kept) this.ack(message);
   }
 }

@@ -9,7 +9,7 @@ export interface Place {
   readonly home: { readonly queue: string; readonly isGone: boolean };
   readonly channel: Channel;
   readonly message: Message;
-  /** Tells the server to forget it. Throws where the channel is lost. */
+  /** Tells the server to forget it; where the channel is lost it comes again. */
   readonly ack: () => void;
 }
 
@@ -69,12 +69,8 @@ export class RabbitDelivery implements Delivery {
   ack(): boolean {
     if (this.#isOver) return false;
     this.#isOver = true;
-    try {
-      this.#place.ack();
-      return true;
-    } catch {
-      return false;
-    }
+    this.#place.ack();
+    return true;
   }
 }
 
