@@ -96,6 +96,25 @@ whenStarted("rabbitmq", "a RabbitMQ broker and its servers", () => {
       expect(again[0]).toMatchObject({ attempt: 2, envelope: { id: "m" } });
     });
 
+    it("leaves one of a message that was being given back, and not before its time", async () => {
+      const { proxy, url } = await wayTo(bench);
+      const broker = await bench.opened({ url });
+      const subscription = await broker.subscribe(spec);
+      await publish(broker, "m");
+      const [delivery] = await take(subscription, 1);
+      await proxy.down();
+      const dueAt = Date.now() + 3000;
+      const settling = subscription.settle([{ kind: "nack", delivery: delivery as Delivery, delayMs: 3000 }]);
+      await expect(settling).rejects.toMatchObject({ code: "NOT_CONNECTED" });
+      await proxy.up();
+
+      const [again] = await take(subscription, 1);
+      expect(again?.envelope.id).toBe("m");
+      expect(Date.now()).toBeGreaterThanOrEqual(dueAt - 1);
+      await ack(subscription, [again as Delivery]);
+      expect(await subscription.receive(1, 1000)).toEqual([]);
+    });
+
     it.each(["c", "c.#", "c.x.*"])(
       "that forgot who reads %s: a message waits for them all the same",
       async (pattern) => {

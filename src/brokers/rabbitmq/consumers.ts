@@ -32,6 +32,14 @@ function keepListeners(channel: ConfirmChannel, timers: Timers): void {
   dispatch.unregisterConsumer = (tag) => void timers.after(LATE_MS, () => forget(tag));
 }
 
+/** What consumers need of their broker. */
+export interface ConsumersHost {
+  /** Makes the queues again: called for every channel but the first, before it is used. */
+  readonly restore: (readers: readonly Reader[]) => Promise<void>;
+  /** The channel was lost. */
+  readonly lost: () => void;
+}
+
 /** Every consumer of a broker, on one channel: ten thousand subscriptions are not ten thousand channels. */
 export class Consumers {
   readonly #lane: Lane;
@@ -45,8 +53,7 @@ export class Consumers {
   readonly #acks = new WeakMap<Channel, Acks>();
   readonly #looks = new WeakMap<Channel, SharedLook>();
 
-  /** `restore` makes the queues again: it is called for every channel but the first, before it is used. */
-  constructor(session: Session, restore: (readers: readonly Reader[]) => Promise<void>) {
+  constructor(session: Session, { restore, lost }: ConsumersHost) {
     this.#timers = session.timers;
     this.#lane = new Lane(session.links.consuming, {
       made: async (channel) => {
@@ -60,6 +67,7 @@ export class Consumers {
       },
       lost: () => {
         for (const reader of this.#readers) reader.cutOff();
+        lost();
       },
     });
   }

@@ -50,4 +50,14 @@ describe("what processes had in hand", () => {
     hands.mine();
     expect(hands.dueAt("q", "a")).toBe(0);
   });
+
+  it("tells the others when a message that was given back may come again", () => {
+    const hands = new Hands(new FakeClock());
+    hands.handedOut("q", "a", 1);
+    hands.settled("q", "a", { attempts: 1, dueAt: 77 });
+    const other = new Hands(new FakeClock());
+    other.hear({ q: [["a", 1]] });
+    other.hear(hands.mine());
+    expect([other.dueAt("q", "a"), other.dueAt("q", "b")]).toEqual([77, 0]);
+  });
 });

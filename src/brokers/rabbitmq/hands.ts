@@ -16,8 +16,19 @@ export interface Settled {
   readonly dueAt: number;
 }
 
-/** What one process had in hand when its channel was lost, by queue: pairs of id and attempt. */
-export type Hand = Readonly<Record<string, readonly (readonly [id: string, attempt: number])[]>>;
+/** One message: how often it was handed out, and where it was given back, when it may come again, epoch milliseconds. */
+type InHand = readonly [id: string, attempt: number, dueAt?: number];
+
+/** What one process had in hand when its channel was lost, by queue. */
+export type Hand = Readonly<Record<string, readonly InHand[]>>;
+
+/** What was told of a message. */
+interface Known {
+  attempt: number;
+  readonly dueAt: number;
+  /** Monotonic: forgotten then. */
+  readonly until: number;
+}
 
 /** How long a settlement may be on its way. */
 const SETTLING_MS = 5000;
@@ -28,7 +39,7 @@ const KNOWN_MS = 60_000;
 
 /**
  * How often messages were handed out. A server that was killed forgets whom it had given them to, and does not count them:
- * so every process tells the others what it had in hand, before it reads again.
+ * so every process tells the others what it had in hand, and until when that is to wait, before it reads again.
  */
 export class Hands {
   readonly #clock: Clock;
@@ -36,7 +47,7 @@ export class Hands {
   /** In the order of their settling; those before `#first` are no more. */
   #settled: Held[] = [];
   #first = 0;
-  #known = new Map<string, { attempt: number; readonly until: number }>();
+  #known = new Map<string, Known>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -56,17 +67,20 @@ export class Hands {
     held.dueAt = dueAt;
     held.settledAt = this.#clock.monotonic();
     this.#settled.push(held);
-    const known = this.#known.size === 0 ? undefined : this.#known.get(keyOf(queue, id));
+    const known = this.#told(queue, id);
     if (known !== undefined) known.attempt = attempts;
     this.#prune(held.settledAt - SETTLING_MS);
   }
 
   /** Everything that may come again without being counted. */
   mine(): Hand {
-    const found: Record<string, (readonly [string, number])[]> = {};
+    const found: Record<string, InHand[]> = {};
     this.#prune(this.#clock.monotonic() - SETTLING_MS);
     for (const [queue, held] of this.#mine)
-      if (held.size > 0) found[queue] = [...held].map(([id, { attempt }]) => [id, attempt] as const);
+      if (held.size > 0)
+        found[queue] = [...held].map(([id, { attempt, dueAt }]) =>
+          dueAt > 0 ? [id, attempt, dueAt] : [id, attempt],
+        );
     return found;
   }
 
@@ -76,10 +90,13 @@ export class Hands {
     const old = [...this.#known].filter(([, { until }]) => until > now);
     if (old.length < this.#known.size) this.#known = new Map(old);
     for (const [queue, items] of Object.entries(hand)) {
-      for (const [id, attempt] of items) {
+      for (const [id, attempt, dueAt = 0] of items) {
         const known = this.#known.get(keyOf(queue, id));
-        const most = Math.max(attempt, known?.attempt ?? 0);
-        this.#known.set(keyOf(queue, id), { attempt: most, until: now + KNOWN_MS });
+        this.#known.set(keyOf(queue, id), {
+          attempt: Math.max(attempt, known?.attempt ?? 0),
+          dueAt: Math.max(dueAt, known?.dueAt ?? 0),
+          until: now + KNOWN_MS,
+        });
       }
     }
   }
@@ -89,17 +106,21 @@ export class Hands {
    * come again beside it.
    */
   attempts(queue: string, id: string, isReturned: boolean): number {
-    const known = this.#known.size === 0 ? undefined : this.#known.get(keyOf(queue, id));
+    const known = this.#told(queue, id);
     const mine = isReturned ? this.#mine.get(queue)?.get(id) : undefined;
     return Math.max(known?.attempt ?? 0, mine?.attempt ?? 0);
   }
 
   /**
    * When it may come again, epoch milliseconds: where a connection was lost while it was given back, the message comes beside its
-   * copy, and at once.
+   * copy, and at once, to this process or another.
    */
   dueAt(queue: string, id: string): number {
-    return this.#mine.get(queue)?.get(id)?.dueAt ?? 0;
+    return Math.max(this.#mine.get(queue)?.get(id)?.dueAt ?? 0, this.#told(queue, id)?.dueAt ?? 0);
+  }
+
+  #told(queue: string, id: string): Known | undefined {
+    return this.#known.size === 0 ? undefined : this.#known.get(keyOf(queue, id));
   }
 
   #prune(before: number): void {

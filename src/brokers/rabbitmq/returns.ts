@@ -24,6 +24,7 @@ export class Returns {
   readonly #session: Session;
   readonly #writer: Writer;
   readonly #topology: Topology;
+  readonly #giving = new Set<RabbitDelivery>();
 
   constructor(session: Session, writer: Writer, topology: Topology) {
     this.#session = session;
@@ -34,15 +35,25 @@ export class Returns {
   /** Resolves once it is given back: true; false: its channel was lost, and it comes again by itself. */
   async give(delivery: RabbitDelivery, how: Return): Promise<boolean> {
     const dueAt = how.delayMs > 0 ? this.#session.clock.now() + how.delayMs : 0;
-    while (!delivery.isOver && !this.#session.isClosed) {
-      try {
-        await this.#store(delivery, how, dueAt);
-        return delivery.ack();
-      } catch {
-        await this.#session.timers.pause(RETRY_MS).over;
+    this.#giving.add(delivery);
+    try {
+      while (!delivery.isOver && !this.#session.isClosed) {
+        try {
+          await this.#store(delivery, how, dueAt);
+          return delivery.ack();
+        } catch {
+          await this.#session.timers.pause(RETRY_MS).over;
+        }
       }
+      return false;
+    } finally {
+      this.#giving.delete(delivery);
     }
-    return false;
+  }
+
+  /** The channel that deliveries come over was lost: they come again, and a copy that is not stored yet would make two of one. */
+  cutOff(): void {
+    for (const delivery of this.#giving) delivery.cutOff();
   }
 
   async #store(delivery: RabbitDelivery, { counts, failure }: Return, dueAt: number): Promise<void> {

@@ -74,9 +74,12 @@ export class Runtime {
       topology: this.topology,
       standing: this.#standing,
     });
-    const consumers = new Consumers(session, (readers) => this.#restore(readers));
-    this.#consumers = consumers;
     const returns = new Returns(session, this.#writer, this.topology);
+    const consumers = new Consumers(session, {
+      restore: (readers) => this.#restore(readers),
+      lost: () => returns.cutOff(),
+    });
+    this.#consumers = consumers;
     const give: SubscriptionHost["give"] = (delivery, how) => returns.give(delivery, how);
     this.#readerHost = {
       clock,
