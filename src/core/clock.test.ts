@@ -76,6 +76,19 @@ describe("SystemClock", () => {
     expect(clock.now()).toBe(2_000_000);
   });
 
+  test("a process that loses the processor between its two sources takes that for no jump, first or later", () => {
+    vi.spyOn(Date, "now").mockReturnValue(1_000_000);
+    const read = vi.spyOn(performance, "now").mockReturnValue(500);
+    const losesIt = (at: number) => read.mockReturnValueOnce(at).mockReturnValueOnce(at + 35);
+    losesIt(465);
+    const clock = new SystemClock();
+    expect(clock.now()).toBe(1_000_000);
+    read.mockReturnValue(1601);
+    vi.spyOn(Date, "now").mockReturnValue(1_001_136);
+    losesIt(1601);
+    expect(clock.now()).toBe(1_001_101);
+  });
+
   test("the machine's own clock stands close to Date.now() and never goes back", () => {
     const apart = Array.from({ length: 20 }, () => Math.abs(systemClock.now() - Date.now()));
     expect(Math.min(...apart)).toBeLessThan(50);

@@ -19,7 +19,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The machine's clocks. Wall time has the resolution of the monotonic clock and follows the system's clock within a second. */
 export class SystemClock implements Clock {
-  #offset = Date.now() - performance.now();
+  #offset = firstOffset();
   #syncedAt = performance.now();
 
   now(): number {
@@ -40,10 +40,23 @@ export class SystemClock implements Clock {
 
   #resync(monotonic: number): void {
     this.#syncedAt = monotonic;
-    const offset = Date.now() - monotonic;
+    const offset = offsetAt(monotonic);
     // Date.now() has whole milliseconds only: follow real jumps, not its rounding.
-    if (Math.abs(offset - this.#offset) > TOLERANCE_MS) this.#offset = offset;
+    if (offset !== undefined && Math.abs(offset - this.#offset) > TOLERANCE_MS) this.#offset = offset;
   }
+}
+
+function firstOffset(): number {
+  for (;;) {
+    const offset = offsetAt(performance.now());
+    if (offset !== undefined) return offset;
+  }
+}
+
+/** What wall time is ahead of the monotonic clock, read just now; undefined where this process lost the processor between the two. */
+function offsetAt(monotonic: number): number | undefined {
+  const offset = Date.now() - monotonic;
+  return performance.now() - monotonic > TOLERANCE_MS ? undefined : offset;
 }
 
 /** The clock used when none is handed in. */
