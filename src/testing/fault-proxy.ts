@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Address, ServerControl } from "./conformance/harness.ts";
+import { listenOnFreePort } from "./free-port.ts";
 import type { Random } from "./random.ts";
 
 /** Which way bytes flow. `both` where either way is meant. */
@@ -46,7 +48,7 @@ export class FaultProxy {
 
   /** Listens on a free port. */
   static async start(target: Address, random: Random = Math.random): Promise<FaultProxy> {
-    return new FaultProxy(target, await listening(0), random);
+    return new FaultProxy(target, await listening(), random);
   }
 
   /**
@@ -57,7 +59,7 @@ export class FaultProxy {
     { address, proxied }: Pick<ServerControl, "address" | "proxied">,
     random: Random = Math.random,
   ): Promise<FaultProxy> {
-    const server = await listening(proxied?.address.port ?? 0);
+    const server = await listening(proxied?.address.port);
     return new FaultProxy(proxied?.target ?? address, server, random);
   }
 
@@ -249,9 +251,9 @@ class Stream {
   }
 }
 
-function listening(port: number): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer({ allowHalfOpen: true }).once("error", reject);
-    server.listen(port, "127.0.0.1", () => resolve(server.off("error", reject)));
-  });
+async function listening(port?: number): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true });
+  if (port === undefined) await listenOnFreePort(server);
+  else await once(server.listen(port, "127.0.0.1"), "listening");
+  return server;
 }
