@@ -5,7 +5,7 @@ import type {
   Subscription,
   SubscriptionSpec,
 } from "../../core/broker.ts";
-import type { Settlement } from "../../core/delivery.ts";
+import type { Delivery, Settlement } from "../../core/delivery.ts";
 import type { Envelope } from "../../core/envelope.ts";
 import { BrokerWrapper, SubscriptionWrapper } from "../../core/broker-wrapper.ts";
 import type { CrashPoints } from "./crash-points.ts";
@@ -50,6 +50,8 @@ export class ChildBroker extends BrokerWrapper {
 class ChildSubscription extends SubscriptionWrapper {
   readonly #watch: ChildWatch;
   readonly #group: string;
+  /** Until when a delivery is surely ours: what is settled later may be another's by then, and is ignored where it is. */
+  readonly #ours = new WeakMap<Delivery, number>();
 
   constructor(inner: Subscription, watch: ChildWatch, group: string) {
     super(inner);
@@ -57,18 +59,37 @@ class ChildSubscription extends SubscriptionWrapper {
     this.#group = group;
   }
 
+  override async receive(limit: number, waitMs: number): Promise<readonly Delivery[]> {
+    const deliveries = await super.receive(limit, waitMs);
+    const now = this.#watch.lines.now();
+    for (const delivery of deliveries) this.#ours.set(delivery, now + surelyMs(delivery));
+    return deliveries;
+  }
+
   override async settle(settlements: readonly Settlement[]): Promise<void> {
     const { lines, crashes } = this.#watch;
-    const group = this.#group;
     const before = lines.now();
     await crashes.around("settle", () => super.settle(settlements));
     // Told once it is certain: a settlement that its process took to the grave does not bind the broker.
-    const tookMs = lines.now() - before;
-    for (const settlement of settlements) {
-      const { id } = settlement.delivery.envelope;
-      if (settlement.kind === "ack") lines.add({ type: "ack.ok", id, group });
-      else if (settlement.kind !== "extend")
-        lines.add({ type: settlement.kind, id, group, delayMs: Math.max(0, settlement.delayMs - tookMs) });
-    }
+    for (const settlement of settlements) this.#tell(settlement, before);
   }
+
+  #tell(settlement: Settlement, before: number): void {
+    const { lines } = this.#watch;
+    const group = this.#group;
+    const { kind, delivery } = settlement;
+    const { id } = delivery.envelope;
+    const now = lines.now();
+    const isOurs = now < (this.#ours.get(delivery) ?? 0);
+    if (kind === "extend") {
+      if (isOurs) this.#ours.set(delivery, before + surelyMs(delivery));
+    } else if (!isOurs) lines.add({ type: "ack.info", id, group });
+    else if (kind === "ack") lines.add({ type: "ack.ok", id, group });
+    else lines.add({ type: kind, id, group, delayMs: Math.max(0, settlement.delayMs - (now - before)) });
+  }
+}
+
+/** A lease begins before its delivery is received. */
+function surelyMs({ leaseMs }: Delivery): number {
+  return leaseMs === null ? Infinity : leaseMs / 2;
 }
