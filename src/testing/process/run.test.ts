@@ -37,7 +37,7 @@ describe("a run of processes", () => {
       memberOptions: ({ kind }) => {
         const fit = CRASH_POINTS.filter((point) => points[kind]?.includes(point.split(".")[0] as string));
         return {
-          crash: { point: fit[randomInt(random, fit.length)] as CrashPoint, nth: 1 + randomInt(random, 60) },
+          crash: { point: fit[randomInt(random, fit.length)] as CrashPoint, nth: 1 + randomInt(random, 30) },
         };
       },
     });

@@ -17,8 +17,7 @@ async function serverKilled(context: CaseContext): Promise<void> {
   const cycles = context.count(50, 3);
   const backAfterMs: number[] = [];
   using lateness = new Lateness(context.time);
-  const check: CheckOptions = { minFaults: cycles, settlements: settlementsOf(context) };
-  await inProcesses(context, { maxAttempts: 100, check }, async (run) => {
+  await inProcesses(context, { maxAttempts: 100, check: { minFaults: cycles } }, async (run) => {
     for (let cycle = 0; cycle < cycles; cycle++) {
       await moves(context, run);
       run.struck("kill server");
@@ -45,18 +44,8 @@ async function moves(context: CaseContext, run: ProcessRun): Promise<void> {
   });
 }
 
-/**
- * Where there is no lease, others take over what a silent process holds at any time, and a message that was being given back when
- * its server was killed may be there twice.
- */
-function settlementsOf(context: CaseContext): "final" | "late" {
-  return context.has("lease") ? "final" : "late";
-}
-
 /** Publishes wait as long as nobody answers. */
-function outOfTouch(context: CaseContext): CheckOptions {
-  return { publishTimeoutMs: 60_000, settlements: settlementsOf(context) };
-}
+const OUT_OF_TOUCH: CheckOptions = { publishTimeoutMs: 60_000 };
 
 async function network(context: CaseContext): Promise<void> {
   const server = serverOf(context);
@@ -89,7 +78,7 @@ async function network(context: CaseContext): Promise<void> {
     {
       address: proxy.address,
       maxAttempts: 100,
-      check: { minFaults: faults.length * rounds, ...outOfTouch(context) },
+      check: { minFaults: faults.length * rounds, ...OUT_OF_TOUCH },
     },
     async (run) => {
       for (let round = 0; round < rounds; round++) {
@@ -106,21 +95,17 @@ async function network(context: CaseContext): Promise<void> {
 
 async function paused(context: CaseContext): Promise<void> {
   const server = serverOf(context);
-  await inProcesses(
-    context,
-    { maxAttempts: 100, check: { minFaults: 3, ...outOfTouch(context) } },
-    async (run) => {
-      for (const ms of [500, 1500, 3000]) {
-        await moves(context, run);
-        run.grant(50);
-        run.struck(`server held for ${ms} ms`);
-        await server.pause();
-        await context.time.elapse(ms);
-        await server.resume();
-      }
+  await inProcesses(context, { maxAttempts: 100, check: { minFaults: 3, ...OUT_OF_TOUCH } }, async (run) => {
+    for (const ms of [500, 1500, 3000]) {
       await moves(context, run);
-    },
-  );
+      run.grant(50);
+      run.struck(`server held for ${ms} ms`);
+      await server.pause();
+      await context.time.elapse(ms);
+      await server.resume();
+    }
+    await moves(context, run);
+  });
 }
 
 const OUTAGE_MS = 4000;

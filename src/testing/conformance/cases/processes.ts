@@ -31,6 +31,9 @@ export async function inProcesses(
     ...options,
     check: {
       minAcked: 1,
+      // Where there is no lease, others take over at any time what a process holds, dead or silent: also what it had just settled, or of
+      // which it had stored a copy to come later.
+      settlements: context.has("lease") ? "final" : "late",
       order: context.has("keyOrder") && options.ordering === "strict" ? "relaxed" : "none",
       ...options.check,
     },
