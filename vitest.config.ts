@@ -27,7 +27,7 @@ export default defineConfig({
     // Processes and threads that tests start from source find their types stripped already, in half the time.
     env: { NODE_COMPILE_CACHE: path.resolve("node_modules/.cache/compile") },
     setupFiles: "./test/support/compile-cache.ts",
-    // Half of a run is waiting for leases, servers and processes: three workers keep two cores busy for three quarters of it.
+    // Much of a run is waiting for leases, servers and processes: with two workers a quarter of two cores' time stood idle.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     globalSetup: "./test/support/build.ts",

@@ -91,7 +91,7 @@ export class Hands {
     if (old.length < this.#known.size) this.#known = new Map(old);
     for (const [queue, items] of Object.entries(hand)) {
       for (const [id, attempt, dueAt = 0] of items) {
-        const known = this.#known.get(keyOf(queue, id));
+        const known = this.#told(queue, id);
         this.#known.set(keyOf(queue, id), {
           attempt: Math.max(attempt, known?.attempt ?? 0),
           dueAt: Math.max(dueAt, known?.dueAt ?? 0),

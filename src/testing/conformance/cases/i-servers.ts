@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import type { Broker } from "../../../core/broker.ts";
 import { FaultProxy, type Weather } from "../../fault-proxy.ts";
-import type { CheckOptions } from "../../checker/options.ts";
 import type { ProcessRun } from "../../process/run.ts";
 import { shuffled } from "../../random.ts";
 import type { CaseContext } from "../context.ts";
@@ -45,7 +44,7 @@ async function moves(context: CaseContext, run: ProcessRun): Promise<void> {
 }
 
 /** Publishes wait as long as nobody answers. */
-const OUT_OF_TOUCH: CheckOptions = { publishTimeoutMs: 60_000 };
+const PUBLISH_TIMEOUT_MS = 60_000;
 
 async function network(context: CaseContext): Promise<void> {
   const server = serverOf(context);
@@ -78,7 +77,7 @@ async function network(context: CaseContext): Promise<void> {
     {
       address: proxy.address,
       maxAttempts: 100,
-      check: { minFaults: faults.length * rounds, ...OUT_OF_TOUCH },
+      check: { minFaults: faults.length * rounds, publishTimeoutMs: PUBLISH_TIMEOUT_MS },
     },
     async (run) => {
       for (let round = 0; round < rounds; round++) {
@@ -95,17 +94,21 @@ async function network(context: CaseContext): Promise<void> {
 
 async function paused(context: CaseContext): Promise<void> {
   const server = serverOf(context);
-  await inProcesses(context, { maxAttempts: 100, check: { minFaults: 3, ...OUT_OF_TOUCH } }, async (run) => {
-    for (const ms of [500, 1500, 3000]) {
+  await inProcesses(
+    context,
+    { maxAttempts: 100, check: { minFaults: 3, publishTimeoutMs: PUBLISH_TIMEOUT_MS } },
+    async (run) => {
+      for (const ms of [500, 1500, 3000]) {
+        await moves(context, run);
+        run.grant(50);
+        run.struck(`server held for ${ms} ms`);
+        await server.pause();
+        await context.time.elapse(ms);
+        await server.resume();
+      }
       await moves(context, run);
-      run.grant(50);
-      run.struck(`server held for ${ms} ms`);
-      await server.pause();
-      await context.time.elapse(ms);
-      await server.resume();
-    }
-    await moves(context, run);
-  });
+    },
+  );
 }
 
 const OUTAGE_MS = 4000;
