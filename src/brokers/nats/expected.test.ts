@@ -22,10 +22,32 @@ describe("what a consumer must still have", () => {
   it("is what waited, less what was delivered, and with what was published since", () => {
     const expected = new Expected();
     expected.seen(info({ pending: 10, delivered: 5 }), 0);
-    for (let n = 0; n < 3; n++) expected.stored(expected.epoch);
+    for (let n = 0; n < 3; n++) expected.sent(expected.sending(), true);
 
     expect(expected.missing(info({ pending: 9, delivered: 9 }), expected.published)).toBe(0);
     expect(expected.missing(info({ pending: 3, delivered: 9 }), expected.published)).toBe(6);
+  });
+
+  it("is what the server says only where nothing was on its way meanwhile", () => {
+    const expected = new Expected();
+    const [quiet, earlier] = [expected.look(), expected.sending()];
+    const during = expected.look();
+    expect([expected.isTaken(quiet), expected.isTaken(during)]).toEqual([false, false]);
+    expected.sent(earlier, true);
+    expect([expected.isTaken(quiet), expected.isTaken(during)]).toEqual([false, false]);
+    const after = expected.look();
+    expect(expected.isTaken(after)).toBe(true);
+    expected.seen(info({ pending: 1 }), 0);
+    expect(expected.isTaken(after)).toBe(false);
+  });
+
+  it("is what the server says at last where something is always on its way", () => {
+    const expected = new Expected();
+    const taken = Array.from({ length: 10 }, () => {
+      expected.sending();
+      return expected.isTaken(expected.look());
+    });
+    expect(taken).toEqual([...Array.from({ length: 9 }, () => false), true]);
   });
 
   it("never counts what others have published or read as a loss", () => {
@@ -37,9 +59,9 @@ describe("what a consumer must still have", () => {
 
   it("leaves out a publish that began before the last look", () => {
     const expected = new Expected();
-    const { epoch } = expected;
+    const epoch = expected.sending();
     expected.seen(info({ pending: 1 }), 0);
-    expected.stored(epoch);
+    expected.sent(epoch, true);
     expect(expected.published).toBe(0);
   });
 
@@ -55,7 +77,7 @@ describe("what a consumer must still have", () => {
   it("is everything that was there where the stream is another one, told once", () => {
     const expected = new Expected();
     expected.seen(info({ pending: 2, unacknowledged: 1 }), 0);
-    expected.stored(expected.epoch);
+    expected.sent(expected.sending(), true);
     expected.abandon();
     expect([expected.takeAbandoned(), expected.takeAbandoned()]).toEqual([4, 0]);
   });

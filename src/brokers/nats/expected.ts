@@ -10,6 +10,19 @@ interface Base {
   readonly floor: number;
 }
 
+/** What is delivered more than once makes the count less exact the longer it goes on. */
+const MAX_BUSY_LOOKS = 10;
+
+/** Where things stood as the server was asked. */
+export interface Look {
+  readonly epoch: number;
+  /** How many publishes were counted by then: the server's answer covers them. */
+  readonly published: number;
+  readonly begun: number;
+  /** Nothing was on its way. */
+  readonly isQuiet: boolean;
+}
+
 /**
  * Finds messages that went without being delivered. It never takes for lost what somebody else has read or published: what it
  * counts is a lower bound, and exact where one process alone publishes.
@@ -17,6 +30,9 @@ interface Base {
 export class Expected {
   #base: Base | undefined;
   #published = 0;
+  #begun = 0;
+  #ended = 0;
+  #looks = 0;
   #epoch = 0;
   #abandoned = 0;
 
@@ -40,9 +56,36 @@ export class Expected {
     return this.#published;
   }
 
-  /** A message was stored whose sending began in that stretch. */
-  stored(epoch: number): void {
-    if (epoch === this.#epoch) this.#published++;
+  /** A message is on its way. Which stretch that began in. */
+  sending(): number {
+    this.#begun++;
+    return this.#epoch;
+  }
+
+  /** It was stored, or not; `epoch`: as {@link sending} said. */
+  sent(epoch: number, isStored: boolean): void {
+    this.#ended++;
+    if (isStored && epoch === this.#epoch) this.#published++;
+  }
+
+  /** The server is about to be asked. */
+  look(): Look {
+    this.#looks++;
+    return {
+      epoch: this.#epoch,
+      published: this.#published,
+      begun: this.#begun,
+      isQuiet: this.#begun === this.#ended,
+    };
+  }
+
+  /**
+   * Is what the server said after that look to be gone by from now on? Only where it covers every message until now: one that
+   * was on its way may be in it or not. Where messages are always on their way the most that is known is taken after all.
+   */
+  isTaken({ epoch, begun, isQuiet }: Look): boolean {
+    if (epoch !== this.#epoch) return false;
+    return (isQuiet && begun === this.#begun) || this.#looks >= MAX_BUSY_LOOKS;
   }
 
   /** How many must have gone, by what the server says now. `published`: {@link published} from before it was asked. */
@@ -79,6 +122,7 @@ export class Expected {
   /** What the server says now is what is expected from now on. */
   seen(info: ConsumerInfo, now: number): void {
     this.#epoch++;
+    this.#looks = 0;
     this.#published = 0;
     this.#base = {
       created: info.created,

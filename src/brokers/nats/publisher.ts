@@ -148,14 +148,15 @@ export class Publisher {
       }
       const subject = isScheduled ? names.delayed(createId(clock.now())) : channel;
       const readers = isScheduled ? [] : this.#topology.readersOn(envelope.channel);
-      const epochs = readers.map(({ expected }) => expected.epoch);
+      let epochs: number[] = [];
       const done = (error: unknown, message: Incoming | undefined): void => {
         const stored = this.#done(outgoing, isScheduled, error, message);
-        if (stored) for (const [at, { expected }] of readers.entries()) expected.stored(epochs[at] as number);
+        for (const [at, { expected }] of readers.entries()) expected.sent(epochs[at] as number, stored);
       };
       const size = outgoing.bytes + headers.encode().length;
       if (size > link.maxPayloadBytes) throw bodyTooLarge(size, link.maxPayloadBytes);
       link.ask(subject, envelope.body, done, headers);
+      epochs = readers.map(({ expected }) => expected.sending());
     } catch (error) {
       this.#end(outgoing, { ok: false, error: publishError(error) });
     }

@@ -118,6 +118,11 @@ export class Reader implements Home {
     return this.#asking.number;
   }
 
+  /** False: its consumer is missing, or about to be made again, and what is expected of it must not be taken from what is there. */
+  get isStanding(): boolean {
+    return this.#stands;
+  }
+
   get isWaitedFor(): boolean {
     return this.#waiting.size > 0;
   }

@@ -51,7 +51,7 @@ export class Sweeper {
         this.#turn = undefined;
         break;
       }
-      if (value.members.size > 0 && value.isStored && !value.isGone) found.push(value);
+      if (value.members.size > 0 && value.isStored && value.isStanding && !value.isGone) found.push(value);
     }
     return found;
   }
@@ -60,18 +60,19 @@ export class Sweeper {
     const { api, names, clock, timers } = this.#session;
     const { expected } = reader;
     try {
-      const { published, epoch } = expected;
+      const look = expected.look();
       const wasAsking = reader.isAsking;
       let info = await api.consumer(names.stream, reader.consumer);
-      if (expected.missing(info, published) > 0) {
+      const isMissing = expected.missing(info, look.published) > 0;
+      if (isMissing) {
         // A count may lag behind what was stored a moment ago.
         await timers.pause(CONFIRM_MS).over;
         info = await api.consumer(names.stream, reader.consumer);
-        if (expected.epoch === epoch)
-          await this.#consumers.tell(reader, expected.missing(info, published), "channel");
+        if (expected.epoch === look.epoch)
+          await this.#consumers.tell(reader, expected.missing(info, look.published), "channel");
       }
-      if (expected.epoch !== epoch) return;
-      expected.seen(info, clock.now());
+      if (expected.epoch !== look.epoch || !reader.isStanding) return;
+      if (isMissing || expected.isTaken(look)) expected.seen(info, clock.now());
       // Something is there, somebody waits, and the server knows of nobody.
       const isStuck = info.num_pending > 0 && info.num_waiting === 0 && wasAsking && reader.isAsking;
       if (isStuck && reader.isWaitedFor) await this.#unstick(reader);
