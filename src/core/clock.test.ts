@@ -53,6 +53,13 @@ describe("isoTime", () => {
 });
 
 describe("SystemClock", () => {
+  test("begins also where two readings never lie close together", () => {
+    let step = 500;
+    vi.spyOn(performance, "now").mockImplementation(() => (step += 5));
+    vi.spyOn(Date, "now").mockReturnValue(1_000_000);
+    expect(Math.abs(new SystemClock().now() - 1_000_000)).toBeLessThanOrEqual(20);
+  });
+
   test("wall time has the fractions of the monotonic clock", () => {
     const { clock, set } = withSources();
     set(1_000_000, 500.25);

@@ -15,6 +15,8 @@ export interface Clock {
 
 const RESYNC_MS = 1000;
 const TOLERANCE_MS = 2;
+/** A machine on which two readings never lie close together, or a clock that somebody steps, ends the search. */
+const MAX_TRIES = 100;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The machine's clocks. Wall time has the resolution of the monotonic clock and follows the system's clock within a second. */
@@ -47,10 +49,11 @@ export class SystemClock implements Clock {
 }
 
 function firstOffset(): number {
-  for (;;) {
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
     const offset = offsetAt(performance.now());
     if (offset !== undefined) return offset;
   }
+  return Date.now() - performance.now();
 }
 
 /** What wall time is ahead of the monotonic clock, read just now; undefined where this process lost the processor between the two. */

@@ -57,7 +57,7 @@ export interface SubscribedChannel {
   /** Name of the function that handles its messages. */
   readonly handler?: string;
   readonly filter?: FilterSpec;
-  /** Orders competing handlers of one message; it is not the message's own priority. */
+  /** Which handler of one message comes first. Of no effect: each has a copy of its own and waits for none; it is not the message's priority. */
   readonly priority?: PriorityName;
   /** At least 1. */
   readonly maxConcurrency?: number;
