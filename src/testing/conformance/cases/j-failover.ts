@@ -317,6 +317,8 @@ export const failoverCases: readonly ConformanceCase[] = [
     acked: 1000,
     faults: 20,
     check: EXACT,
+    // A server may take seconds to start, at every second switch.
+    timeoutMs: 300_000,
     run: flap,
   },
   {
