@@ -18,9 +18,8 @@ export interface Look {
   readonly epoch: number;
   /** How many publishes were counted by then: the server's answer covers them. */
   readonly published: number;
-  readonly begun: number;
-  /** Nothing was on its way. */
-  readonly isQuiet: boolean;
+  /** How many publishes, of all that ever began, had ended by then. */
+  readonly ended: number;
 }
 
 /**
@@ -71,21 +70,17 @@ export class Expected {
   /** The server is about to be asked. */
   look(): Look {
     this.#looks++;
-    return {
-      epoch: this.#epoch,
-      published: this.#published,
-      begun: this.#begun,
-      isQuiet: this.#begun === this.#ended,
-    };
+    return { epoch: this.#epoch, published: this.#published, ended: this.#ended };
   }
 
   /**
    * Is what the server said after that look to be gone by from now on? Only where it covers every message until now: one that
    * was on its way may be in it or not. Where messages are always on their way the most that is known is taken after all.
    */
-  isTaken({ epoch, begun, isQuiet }: Look): boolean {
+  isTaken({ epoch, ended }: Look): boolean {
     if (epoch !== this.#epoch) return false;
-    return (isQuiet && begun === this.#begun) || this.#looks >= MAX_BUSY_LOOKS;
+    // None was on its way then, and none has begun since.
+    return ended === this.#begun || this.#looks >= MAX_BUSY_LOOKS;
   }
 
   /** How many must have gone, by what the server says now. `published`: {@link published} from before it was asked. */
